@@ -321,6 +321,31 @@ def identities_get_their_groups_role() -> None:
     replace("services.cognito", "_get_credentials_for_identity", credentials)
 
 
+def groups_can_be_updated() -> None:
+    """``UpdateGroup``, which ministack lacks: description, precedence and role of a group of users."""
+
+    def dispatch(original: Callable[..., Any]) -> Callable[..., Any]:
+        async def known(action: str, data: dict[str, Any]) -> Any:
+            if action != "UpdateGroup":
+                return await original(action, data)
+            cognito = module("services.cognito")
+            found = cognito._get_group(data)
+            if found[0] != 200:
+                return found
+            check = module("core.iam_evaluator").validate_role_arn
+            problem = check(data["RoleArn"]) if data.get("RoleArn") else None
+            if problem:
+                return module("core.responses").error_response_json("InvalidParameterException", problem, 400)
+            group = cognito._resolve_pool(data["UserPoolId"])[0]["_groups"][data["GroupName"]]
+            group |= {key: data[key] for key in ("Description", "Precedence", "RoleArn") if key in data}
+            group["LastModifiedDate"] = cognito._now_epoch()
+            return cognito._get_group(data)
+
+        return known
+
+    replace("services.cognito", "_dispatch_idp", dispatch)
+
+
 def apis_need_permission() -> None:
     """An HTTP API calls a function only when its resource policy lets API Gateway do it for that route.
 
@@ -359,4 +384,5 @@ def apply(settings: AwsSettings) -> None:
     state_machines_use_their_role()
     identities_get_their_groups_role()
     function_adjustments.apply()
+    groups_can_be_updated()
     apis_need_permission()

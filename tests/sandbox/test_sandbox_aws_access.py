@@ -122,6 +122,16 @@ def pools(model_bucket: str) -> Iterator[Pools]:
     idp.delete_user_pool(UserPoolId=users)
 
 
+def test_a_group_can_be_updated(pools: Pools) -> None:
+    idp = boto3.client("cognito-idp")
+    before = idp.get_group(UserPoolId=pools.users, GroupName="planners")["Group"]
+    idp.update_group(UserPoolId=pools.users, GroupName="planners", Description="who plan", Precedence=3)
+    after = idp.get_group(UserPoolId=pools.users, GroupName="planners")["Group"]
+    assert (after["Description"], after["Precedence"], after["RoleArn"]) == ("who plan", 3, before["RoleArn"])
+    with pytest.raises(idp.exceptions.ResourceNotFoundException):
+        idp.update_group(UserPoolId=pools.users, GroupName="strangers", Description="x")
+
+
 def test_a_group_member_acts_with_the_groups_role(pools: Pools) -> None:
     keys = pools.credentials("ann")
     assert boto3.client("sts", **keys).get_caller_identity()["Arn"].split("/")[1:] == [
