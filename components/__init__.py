@@ -1,0 +1,1 @@
+"""Reusable Pulumi components. Importing one has no effects; see ``parts`` for what several share."""
