@@ -1,0 +1,27 @@
+"""The root of the operators' command line; each system brings its own sub-command."""
+
+import typer
+
+from ops.common.errors import exit_code_help
+from ops.quetzal.app import app as quetzal
+
+app = typer.Typer(
+    name="ops",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog=exit_code_help(),
+    help="Operate what the stacks have deployed. The same commands serve AWS and the local sandbox.",
+)
+app.add_typer(quetzal, name="quetzal", epilog=exit_code_help())
+
+
+@app.callback()
+def root() -> None:
+    """Keeps the system's name a sub-command, also while there is only one system."""
+
+
+def main() -> None:
+    """Run the command line and leave with an ``ExitCode``."""
+    app(prog_name="python -m ops")

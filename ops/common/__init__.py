@@ -1,0 +1,1 @@
+"""What the sub-commands of all systems share: stack outputs, sessions, rendering, errors."""

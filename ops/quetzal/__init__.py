@@ -1,0 +1,1 @@
+"""Operating transport models: image, workflow, scenarios, access and runs."""
