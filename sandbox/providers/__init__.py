@@ -1,0 +1,1 @@
+"""Light Pulumi providers: the part of a cloud provider that the local cloud needs, written in Python."""
