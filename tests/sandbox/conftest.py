@@ -44,7 +44,7 @@ def sandbox_env() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with two more models: ``probe``, and ``dangling``, a step of which has no notebook."""
+    """A copy of the project with two more models: ``probe``, and ``dangling``, which lacks a notebook."""
     copy = workspace.copy_project(tmp_path_factory.mktemp("project"))
     models = copy / "containers" / "quetzal-model" / "models"
     probe_model.write(models / "probe")

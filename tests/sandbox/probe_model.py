@@ -41,7 +41,7 @@ RETRY = [
 
 
 def write(folder: Path, steps: int = 2, notebook: str = "notebooks/probe.ipynb") -> None:
-    """Write the model to ``folder`` (``containers/quetzal-model/models/<name>``) with ``steps`` equal steps."""
+    """Write the model to ``folder`` (a folder of ``containers/quetzal-model/models/``), of equal steps."""
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     cells: list[dict[str, Any]] = [
         {

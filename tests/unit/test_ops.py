@@ -124,7 +124,7 @@ def client_error(
     code: str, message: str, operation: str = "GetObject", status: int = 400
 ) -> boto.ClientError:
     return boto.ClientError(
-        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}},
         operation,
     )
 
