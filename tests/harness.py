@@ -4,6 +4,7 @@ Assertions go on what was registered, after everything has settled: an assertion
 runs when a value is unknown, and would pass without checking.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -206,6 +207,8 @@ def deploy(build: Callable[[], object], *, preview: bool = False, stack: str = "
     What ``build`` raises is raised here.
     """
     deployment = Deployment()
+    # The SDK asks for the thread's event loop; a test that used asyncio.run leaves the thread without one.
+    asyncio.set_event_loop(asyncio.new_event_loop())
     monitor = _Monitor(deployment, preview)
     mocks.set_mocks(monitor.mocks, "benchtop", stack, preview=preview, monitor=monitor)
     stack_resource = cast("Stack", get_root_resource())
