@@ -111,9 +111,6 @@ class LightProvider(Provider):
     def light_schema(self) -> str:
         return "{}"
 
-    def light_shutdown(self) -> None:
-        """Called once before the process ends."""
-
 
 @dataclass(frozen=True)
 class Naming:
@@ -333,7 +330,6 @@ def serve(version: str, make: Callable[[], LightProvider]) -> None:
         # that what they make is at least in the journal.
         while os.getppid() == parent or servicer.in_flight:
             await asyncio.sleep(1)
-        provider.light_shutdown()
 
     try:
         asyncio.run(run())

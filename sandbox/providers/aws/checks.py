@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 
-from sandbox.providers.aws.shapes import DEFAULT, Bound, keyed, members, nested
+from sandbox.providers.aws.shapes import Bound, keyed, members, nested
 from sandbox.providers.aws.table import Field
 from sandbox.providers.server import Failure
 from sandbox.providers.wire import UNKNOWN, Archive, Asset, has_unknown
@@ -243,6 +243,3 @@ def _check_json(value: Any, path: str, field: Field) -> Iterator[Failure]:
         found = field.rule(value)
     if found:
         yield Failure(path, found)
-
-
-__all__ = ["DEFAULT", "check_field", "suggestion"]

@@ -21,7 +21,7 @@ from sandbox.providers.aws.shapes import (
     put,
     to_aws,
 )
-from sandbox.providers.aws.table import Call, Custom, Field, Hook, Resource, resource
+from sandbox.providers.aws.table import Call, Custom, Hook, Resource, resource
 from sandbox.providers.aws.tags import read_tags, sync_tags, tags_for
 from sandbox.providers.server import ProviderError
 
@@ -384,6 +384,3 @@ def incoming(item: Bound, result: Any) -> Any:
             return None
         source = ".".join(item.path)
     return from_aws(dig(result, source), item.field, item.shape)
-
-
-__all__ = ["Field", "Run", "creates", "fields_of", "incoming", "step_fields"]

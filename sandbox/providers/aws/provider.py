@@ -18,7 +18,7 @@ from sandbox.providers.server import (
     ProviderError,
     urn_type,
 )
-from sandbox.providers.wire import UNKNOWN, Archive, Asset, Path, Properties, has_unknown
+from sandbox.providers.wire import UNKNOWN, Path, Properties, has_unknown
 
 if TYPE_CHECKING:
     from sandbox.providers.aws.clients import Clients
@@ -238,6 +238,3 @@ def _preview_state(entry: Resource, news: Values, old: Values | None = None) -> 
     if entry.regional and old is None and "region" not in state:
         state["region"] = UNKNOWN
     return state
-
-
-__all__ = ["Archive", "Asset", "AwsProvider", "Failure", "entry_for"]

@@ -179,11 +179,6 @@ class Resource:
     find: Hook | None = None
     """Looks for the resource by its inputs, for recovery of a type whose id AWS makes up; id or None."""
 
-    @property
-    def kind(self) -> str:
-        """Name for messages, such as ``aws:s3/bucket:Bucket``."""
-        return self.token
-
 
 class UnknownType(LookupError):
     """No table entry has this token."""

@@ -7,6 +7,7 @@ from sandbox.providers.aws.operations import Run
 from sandbox.providers.aws.resources._cognito_identity import IDENTITY_POOL, ROLE_ATTACHMENT
 from sandbox.providers.aws.shapes import bound, to_aws
 from sandbox.providers.aws.table import AutoName, Call, Custom, Field, Resource, Tags, Values
+from sandbox.providers.server import ProviderError
 
 _POOL = {"UserPoolId": "{id}"}
 
@@ -24,9 +25,13 @@ def _mfa(run: Run) -> None:
 
 def _add_attributes(run: Run) -> None:
     """Attributes can be added to a pool, never changed or removed: that is refused here too."""
-    before = {item["name"] for item in run.state.get("schemas") or []}
+    before = {schema["name"]: schema for schema in run.state.get("schemas") or []}
+    wanted = {schema["name"]: schema for schema in run.inputs.get("schemas") or []}
+    lost = [name for name, schema in before.items() if wanted.get(name) != schema]
+    if lost:
+        raise ProviderError(f"the attribute {lost[0]} of the user pool {run.id} can't be changed or removed")
     item = bound(run.entry)["schemas"]
-    new = [schema for schema in run.inputs.get("schemas") or [] if schema["name"] not in before]
+    new = [schema for name, schema in wanted.items() if name not in before]
     if new:
         run.call(
             "AddCustomAttributes", UserPoolId=run.id, CustomAttributes=to_aws(new, item.field, item.shape)

@@ -10,10 +10,6 @@ from sandbox.providers.aws.table import AutoName, Call, Custom, Field, Resource,
 _NAME = rules.matches(r"[\w+=,.@-]+", "letters, digits and + = , . @ _ -")
 
 
-def _role_name(policy: Values) -> str:
-    return str(policy["role"]).rsplit("/", 1)[-1]
-
-
 def _empty_role(run: Run) -> None:
     """AWS deletes only roles without policies. Inline ones go when Pulumi made them or detaching was asked
     for.
@@ -161,7 +157,7 @@ ROLE_POLICY = Resource(
 
 
 def _read_attachment(run: Run) -> Values | None:
-    attached = run.call("ListAttachedRolePolicies", RoleName=_role_name({"role": run.value("role")}))
+    attached = run.call("ListAttachedRolePolicies", RoleName=run.value("role"))
     arn = run.value("policyArn")
     found = any(policy["PolicyArn"] == arn for policy in attached["AttachedPolicies"])
     return {"RoleName": run.value("role"), "PolicyArn": arn} if found else None
