@@ -1,0 +1,1 @@
+"""Measurements: how long deployments take, beside another tool on the same machine."""
