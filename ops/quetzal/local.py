@@ -187,10 +187,8 @@ def post(url: str, event: dict[str, Any], timeout_s: int) -> tuple[dict[str, Any
 
 def build(folder: Path, out: Output) -> str:
     """The id of the model's image, built by the code that deployments build it with."""
-    from sandbox.images.ensure import read_map
-    from sandbox.providers.docker import builder as building
-    from sandbox.providers.docker import context as contexts
-    from sandbox.providers.docker import dockerfile as dockerfiles
+    from sandbox.providers.docker import recipe
+    from sandbox.providers.docker.builder import Builder
     from sandbox.providers.docker.report import EngineLog, Report
     from sandbox.providers.server import ProviderError
 
@@ -208,34 +206,18 @@ def build(folder: Path, out: Output) -> str:
     root = workflow.MODELS.parent
     with tempfile.TemporaryDirectory(prefix="quetzal-build-") as scratch:
         report = Report(Notes(""), "test-local", Path(scratch) / "build.log")
-        engine = building.Builder()
+        wanted = {
+            "context": str(root),
+            "dockerfile": str(root / "Dockerfile"),
+            "args": {"MODEL": folder.name},
+            "platform": PLATFORM,
+        }
         try:
-            context = contexts.load(root, root / "Dockerfile")
-            parsed = dockerfiles.parse(context.dockerfile_text)
-            given = {"MODEL": folder.name}
-            images = os.environ.get("BENCHTOP_BASE_IMAGES")
-            arguments = {**parsed.mapped_arguments(read_map(Path(images)) if images else {}, given), **given}
-            bases = parsed.base_images(arguments)
-            ids = engine.image_ids(bases)
-            for base in bases:
-                if base not in ids:
-                    ids[base] = engine.fetch(base, PLATFORM, report)
-            indexes = building.index_settings(os.environ) if parsed.asks_for_an_index() else {}
-            settings = {"args": sorted(arguments.items()), "target": None, "platform": PLATFORM}
-            plan = building.Plan(
-                context=context,
-                key=building.content_key(contexts.digest(context, settings), ids),
-                arguments=arguments,
-                passing={**building.proxies(os.environ), **parsed.index_arguments(indexes)},
-                platform=PLATFORM,
-            )
             with out.status(f"building the image of {folder.name}"):
-                return engine.build(plan, report)
+                return recipe.make(Builder(), wanted, report).image_id
         except ProviderError as error:
             code = ExitCode.UNREACHABLE if "no Docker engine" in str(error) else ExitCode.UNEXPECTED
             raise OpsError(code, str(error)) from error
-        except (OSError, ValueError) as error:
-            raise OpsError(ExitCode.INVALID, f"{root}: the image can't be built: {error}") from error
 
 
 @contextmanager

@@ -195,6 +195,7 @@ def test_the_log_is_there_while_the_notebook_works(place: Path, run: Run) -> Non
         "while time.time() < until and not (log.exists() and 'first' in log.read_text()): time.sleep(0.05)\n"
         "assert 'first line' in log.read_text()"
     )
+    assert stored(place, "logs/x.txt").startswith("first line")
 
 
 def test_the_deadline_leaves_log_and_partial_outputs(place: Path, run: Run) -> None:

@@ -9,7 +9,6 @@ the next deployment, until ``docker image prune``.
 
 import asyncio
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,19 +17,8 @@ from typing import Any
 from pulumi.provider.experimental.provider import PropertyDiffKind
 
 from sandbox import paths
-from sandbox.images.ensure import read_map
-from sandbox.images.rootfs import ImageError
-from sandbox.providers.docker import context as contexts
-from sandbox.providers.docker import dockerfile as dockerfiles
-from sandbox.providers.docker import inputs, reference
-from sandbox.providers.docker.builder import (
-    Builder,
-    Credentials,
-    Plan,
-    content_key,
-    index_settings,
-    proxies,
-)
+from sandbox.providers.docker import inputs, recipe, reference
+from sandbox.providers.docker.builder import Builder, Credentials
 from sandbox.providers.docker.report import EngineLog, Report, secret_texts
 from sandbox.providers.server import (
     CheckResult,
@@ -122,9 +110,8 @@ class DockerProvider(LightProvider):
         """The hidden inputs that show at preview whether the image would change."""
         if any(has_unknown(build.get(name)) for name in DECIDING):
             return {"contextDigest": UNKNOWN}
-        _, parsed, digest, arguments = _read_context(build)
-        bases = parsed.base_images(arguments, build.get("target", ""))
-        return {"contextDigest": digest, "baseImageIds": self._builder.image_ids(bases)}
+        read = recipe.read(build)
+        return {"contextDigest": read.digest, "baseImageIds": self._builder.image_ids(read.base_images())}
 
     async def light_diff(
         self, urn: str, resource_id: str, old_inputs: Properties, state: Properties, news: Properties
@@ -235,35 +222,8 @@ class DockerProvider(LightProvider):
         values = news.values
         build = dict(values.get("build") or {})
         report = Report(self._log, urn, _log_file(urn), secret_texts(values, _secrets(news)))
-        try:
-            read, parsed, digest, arguments = _read_context(build)
-        except (OSError, ValueError) as error:
-            raise ProviderError(f"the build context can't be read: {error}") from error
-        target = build.get("target", "")
-        bases = parsed.base_images(arguments, target)
-        ids = self._builder.image_ids(bases)
-        for base in bases:
-            if base not in ids:
-                ids[base] = self._builder.fetch(base, build.get("platform", ""), report)
-        indexes = index_settings(os.environ) if parsed.asks_for_an_index() else {}
-        kept = sorted(parsed.kept_arguments(target) & indexes.keys() - arguments.keys())
-        if kept:
-            report.warning(
-                f"{', '.join(kept)} of this machine not passed: the final stage declares it, so it would "
-                "stay in the image's history; declare it in an earlier stage and copy what was installed"
-            )
-        plan = Plan(
-            context=read,
-            key=content_key(digest, ids),
-            arguments=arguments,
-            passing={**proxies(os.environ), **parsed.index_arguments(indexes, target)},
-            platform=build.get("platform", ""),
-            target=target,
-            network=build.get("network", "host"),
-            hosts=dict(host.split(":", 1) for host in build.get("addHosts", [])),
-            cache_from=tuple((build.get("cacheFrom") or {}).get("images", ())),
-        )
-        image_id = self._builder.build(plan, report)
+        built = recipe.make(self._builder, build, report)
+        image_id = built.image_id
         name = reference.parse(values["imageName"])
         self._builder.tag(image_id, name)
         pushes = not values.get("skipPush") and not preview
@@ -273,7 +233,7 @@ class DockerProvider(LightProvider):
         return {
             "repoDigest": repo_digest,
             "imageId": image_id,
-            "build": {**build, "contextDigest": digest, "baseImageIds": ids},
+            "build": {**build, "contextDigest": built.digest, "baseImageIds": built.base_image_ids},
         }
 
 
@@ -323,32 +283,6 @@ def _descriptive(values: Mapping[str, Any], build: Mapping[str, Any]) -> dict[st
         "imageName": name, "baseImageName": name, "registryServer": server,
         "context": context, "dockerfile": dockerfile, "platform": build.get("platform", UNKNOWN),
     }  # fmt: skip
-
-
-def _read_context(
-    build: Mapping[str, Any],
-) -> tuple[contexts.Context, dockerfiles.Dockerfile, str, dict[str, str]]:
-    """(context, its Dockerfile, digest, build arguments with this machine's base images among them)."""
-    folder, file = inputs.paths(build)
-    read = contexts.load(folder, file)
-    try:
-        parsed = dockerfiles.parse(read.dockerfile_text)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
-    given = build.get("args") or {}
-    arguments = {**parsed.mapped_arguments(_base_image_map(), given), **given}
-    settings = {"args": sorted(arguments.items()), **{key: build.get(key) for key in ("target", "platform")}}
-    return read, parsed, contexts.digest(read, settings), arguments
-
-
-def _base_image_map() -> dict[str, str]:
-    file = os.environ.get("BENCHTOP_BASE_IMAGES")
-    if not file:
-        return {}
-    try:
-        return read_map(Path(file))
-    except (ImageError, json.JSONDecodeError, OSError) as error:
-        raise ProviderError(f"BENCHTOP_BASE_IMAGES: {error}") from error
 
 
 def _log_file(urn: str) -> Path:
