@@ -208,7 +208,8 @@ def deploy(build: Callable[[], object], *, preview: bool = False, stack: str = "
     """
     deployment = Deployment()
     # The SDK asks for the thread's event loop; a test that used asyncio.run leaves the thread without one.
-    asyncio.set_event_loop(asyncio.new_event_loop())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     monitor = _Monitor(deployment, preview)
     mocks.set_mocks(monitor.mocks, "benchtop", stack, preview=preview, monitor=monitor)
     stack_resource = cast("Stack", get_root_resource())
@@ -219,5 +220,8 @@ def deploy(build: Callable[[], object], *, preview: bool = False, stack: str = "
         stack_resource.register_outputs(dict(stack_resource.outputs))
 
     as_test: Any = mocks.test
-    as_test(program)()
+    try:
+        as_test(program)()
+    finally:
+        loop.close()
     return deployment

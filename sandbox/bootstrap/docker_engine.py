@@ -124,7 +124,8 @@ def ensure() -> str:
     """
     answer = ask(address())
     ours = _ours()
-    if answer.version is None and ours.pid() is not None:
+    # Ours listens on the default socket only: with another address there is nothing to wait for.
+    if answer.version is None and address() == DEFAULT_SOCKET and ours.pid() is not None:
         with console.Progress("Docker engine, coming up"):
             answer = _wait(_START_S, ours)
     if answer.version is not None:
