@@ -50,10 +50,13 @@ def watch(target: Target, core: Runs, run: Run) -> Run:
     shown: dict[str, tuple[str, int]] = {}
     with live_line(target.out.as_json) as say:
         while True:
+            # Lines before states: a step whose first lines are there is then known to have started.
+            new = list(tail.poll(last=False))
             found = core.get(run.id)
             if found.is_final:
                 time.sleep(min(SETTLE_S, POLL_S))
-            lines = list(shorten(list(tail.poll(last=found.is_final))))
+                new += tail.poll(last=True)
+            lines = list(shorten(new))
             known = [step for step in found.steps if step.name in core.steps] if core.steps else found.steps
             for text, style in events(known, shown, lines, logs):
                 say(text, style)

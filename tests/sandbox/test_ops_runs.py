@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,17 +44,22 @@ def test_a_run_is_followed_to_its_end_with_the_lines_of_its_log(cloud: Cloud, sc
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
+        assert process.stdout is not None
         assert process.stderr is not None
-        began = [process.stderr.readline() for _ in range(3)]
-        cloud.put(f"{scenario}/logs/import_gtfs.txt", "one\ntwo\n")
-        stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 0, stderr
-    lines = stdout.splitlines()
+        deadline = threading.Timer(60, process.kill)
+        deadline.start()
+        lines = [process.stdout.readline().rstrip("\n")]
+        assert lines[0].endswith("import_gtfs started"), process.stderr.read()
+        cloud.put(f"{scenario}/logs/import_gtfs.txt", "one\ntwo\n")  # as a runner: once its step is on
+        lines += process.stdout.read().splitlines()
+        began = process.stderr.read().splitlines()
+        deadline.cancel()
+    assert process.returncode == 0, began
     assert "  one" in lines
     assert lines.count("  two") == 1
-    assert "of an earlier run" not in stdout
+    assert not [line for line in lines if "of an earlier run" in line]
     assert lines[-1].startswith("SUCCESS in ")
-    assert "param general.speed = 20\n" in began
+    assert "param general.speed = 20" in began
     [run] = cloud.good("runs", "--scenario", scenario)["runs"]
     found = cloud.good("status", run["run_id"])
     assert found["params"] == {"general": {"speed": 20}, "name": "am"}

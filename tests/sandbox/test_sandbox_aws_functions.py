@@ -71,15 +71,21 @@ def test_pull_gives_back_what_was_pushed(uri: str) -> None:
 
 def test_layers_are_files_and_go_with_their_repository(sandbox_env: dict[str, str]) -> None:
     layers = paths.aws_state() / "registry" / "sha256"
-    before = {path.name for path in layers.iterdir()}
+
+    def stored() -> set[str]:
+        return {path.name for path in layers.iterdir()}
+
+    # Layers of what other tests deleted may go meanwhile: only those of this image are watched.
+    before = stored()
     client = docker.from_env()
     try:
         image, _log = client.images.build(fileobj=_unique_dockerfile(), rm=True)
         uri = support.push(str(image.id), "functions/short-lived")
-        support.until(lambda: {path.name for path in layers.iterdir()} > before, 20)
+        support.until(lambda: stored() - before, 20)
         _wait_for_sweep()
+        own = stored() - before
         boto3.client("ecr").delete_repository(repositoryName="functions/short-lived", force=True)
-        support.until(lambda: {path.name for path in layers.iterdir()} == before, 40)
+        support.until(lambda: not own & stored(), 40)
         boto3.client("ecr").create_repository(repositoryName="functions/short-lived")
         support.forget(uri)
         with pytest.raises(docker.errors.NotFound):
