@@ -137,7 +137,7 @@ def test_build_push_and_nothing_again_until_a_source_changes(world: World, clien
     (world.folder / "scratch.tmp").write_text("ignored")
     started = time.monotonic()
     second = world.stack().up()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert changes(second) == {"same": 2}
     assert world.log().stat().st_mtime_ns == built_at, "nothing may be built"
 

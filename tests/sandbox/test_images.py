@@ -51,7 +51,7 @@ def test_a_second_run_skips(reference: str) -> None:
     lines: list[str] = []
     started = time.monotonic()
     assert ensure.ensure(None, lines.append) == {PYTHON_313.official: reference}
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
     assert len(lines) == len(RECIPES)
     assert "already" in lines[0]
 

@@ -159,10 +159,13 @@ def test_root_is_the_sandboxes_key_only(probe: str) -> None:
 
 def test_environment_and_warm_reuse(probe: str) -> None:
     _error, first = support.invoke(probe, {})
-    began = time.monotonic()
-    _error, second = support.invoke(probe, {})
-    assert time.monotonic() - began < 0.9  # ministack's own way takes a second more
-    assert first["process"] == second["process"]
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        _error, second = support.invoke(probe, {})
+        times.append(time.monotonic() - began)
+        assert first["process"] == second["process"]
+    assert min(times) < 0.9, "ministack's own way takes a second more each time"
     environment = first["environment"]
     assert environment["BUCKET_NAME"] == BUCKET
     assert environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] == "10"
