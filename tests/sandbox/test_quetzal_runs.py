@@ -39,6 +39,15 @@ def test_a_run_passes_what_a_step_returns_to_the_next_and_leaves_its_log(probes:
         bucket, f"{scenario}/"
     )
     assert json.loads(text(bucket, f"{scenario}/info.json"))["model_tag"]
+    # The bucket's expiry rule finds logs by this tag.
+    tags = boto3.client("s3").get_object_tagging(Bucket=bucket, Key=f"{scenario}/logs/probe.txt")["TagSet"]
+    [rule] = [
+        rule
+        for rule in boto3.client("s3").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        if "Tag" in rule.get("Filter", {})
+    ]
+    assert rule["Filter"]["Tag"] in tags
+    assert rule["Expiration"]["Days"] == 14
 
 
 def test_a_notebook_that_prints_five_megabytes_finishes(probes: Probes) -> None:

@@ -109,9 +109,9 @@ class S3Storage:
         def send() -> None:
             with source.open("rb") as file:
                 if source.stat().st_size < _MULTIPART_BYTES:
-                    self._client.put_object(Bucket=self.bucket, Key=key, Body=file, **_type_of(key))
+                    self._client.put_object(Bucket=self.bucket, Key=key, Body=file, **_described(key))
                 else:
-                    self._client.upload_fileobj(file, self.bucket, key, ExtraArgs=_type_of(key))
+                    self._client.upload_fileobj(file, self.bucket, key, ExtraArgs=_described(key))
 
         self._guard("s3:PutObject", key, send)
 
@@ -160,7 +160,12 @@ def _s3_client() -> Any:
     return boto3.client("s3", config=config)
 
 
-def _type_of(key: str) -> dict[str, str]:
+LOG_TAG = "kind=log"
+"""On every log: an expiry rule can't say "logs/ of any scenario" by prefix, but it can by tag."""
+
+
+def _described(key: str) -> dict[str, str]:
+    """Content type of an object, and the tag of a log (``<scenario>/logs/...``)."""
     types = {
         ".geojson": "application/geo+json",
         ".json": "application/json",
@@ -169,5 +174,7 @@ def _type_of(key: str) -> dict[str, str]:
         ".png": "image/png",
         ".html": "text/html; charset=utf-8",
     }
-    found = types.get(PurePosixPath(key).suffix)
-    return {"ContentType": found} if found else {}
+    path = PurePosixPath(key)
+    found = types.get(path.suffix)
+    content_type = {"ContentType": found} if found else {}
+    return content_type | ({"Tagging": LOG_TAG} if path.parts[1:2] == ("logs",) else {})
