@@ -4,7 +4,6 @@ import json
 import secrets
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.sandbox.conftest import Probes
+from tests.sandbox.permissions import Without, permissions, roles_of
 
 
 @dataclass
@@ -137,62 +137,6 @@ def test_front_ends_find_which_group_sees_which_model(probes: Probes) -> None:
     content = json.load(boto3.client("s3").get_object(Bucket=table["bucket"], Key=table["key"])["Body"])
     assert content["alpha"] == ["alpha"]
     assert content["beta"] == ["beta"]
-
-
-@dataclass
-class Permission:
-    """One action of one inline policy of one role."""
-
-    role: str
-    policy: str
-    statement: int
-    action: str
-
-
-def permissions(names: list[str]) -> Iterator[Permission]:
-    iam = boto3.client("iam")
-    for role in names:
-        for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-            document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-            for number, statement in enumerate(document["Statement"]):
-                actions = (
-                    statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-                )
-                if statement["Effect"] == "Allow":
-                    yield from (Permission(role, policy, number, action) for action in actions)
-
-
-class Without:
-    """Takes one permission away for the time of a ``with`` block."""
-
-    def __init__(self, taken: Permission) -> None:
-        self.taken, self.iam = taken, boto3.client("iam")
-
-    def __enter__(self) -> None:
-        read = self.iam.get_role_policy(RoleName=self.taken.role, PolicyName=self.taken.policy)
-        self.whole = json.dumps(read["PolicyDocument"])
-        document = json.loads(self.whole)
-        statement = document["Statement"][self.taken.statement]
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        left = [action for action in actions if action != self.taken.action]
-        statement["Action"] = left or ["s3:ListAllMyBuckets"]  # a statement must name some action
-        self._put(json.dumps(document))
-
-    def __exit__(self, *_: object) -> None:
-        self._put(self.whole)
-
-    def _put(self, document: str) -> None:
-        self.iam.put_role_policy(
-            RoleName=self.taken.role, PolicyName=self.taken.policy, PolicyDocument=document
-        )
-
-
-def roles_of(model: str, kind: str) -> list[str]:
-    return [
-        role["RoleName"]
-        for role in boto3.client("iam").list_roles()["Roles"]
-        if model in role["RoleName"] and kind in role["RoleName"]
-    ]
 
 
 NEEDED_BY_A_RUN = {"s3:GetObject", "s3:PutObject", "s3:ListBucket", "lambda:InvokeFunction"}
