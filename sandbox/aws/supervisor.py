@@ -92,11 +92,15 @@ class Supervisor:
     def __init__(self, settings: AwsSettings) -> None:
         self.settings = settings
         self.stopping = False
+        self.told_at = 0.0
+        """When it was told to stop (monotonic seconds)."""
         self.failures = 0
         self.restarts = 0
         self.child: subprocess.Popen[bytes] | None = None
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
+        if not self.stopping:
+            self.told_at = time.monotonic()
         self.stopping = True
         if self.child is not None and self.child.poll() is None:
             self.child.terminate()
@@ -121,10 +125,11 @@ class Supervisor:
         self.record()
         while True:
             try:
-                code = self.child.wait(timeout=0.5 if not self.stopping else STOP_S)
+                code = self.child.wait(timeout=0.5)
                 break
             except subprocess.TimeoutExpired:
-                if self.stopping:
+                # It has work to do at its end (saving, containers): it gets its time from when it was told.
+                if self.stopping and time.monotonic() - self.told_at > STOP_S:
                     say(f"the server did not end within {STOP_S:.0f} s of being told; killing it")
                     self.child.kill()
                     code = self.child.wait()
