@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 
 from sandbox.providers.wire import Asset
+from tests.sandbox.aws_provider_cases_compute import COMPUTE_CASES
+from tests.sandbox.aws_provider_cases_network import NETWORK_CASES
 from tests.sandbox.aws_provider_support import (
     ALLOW,
     HANDLER,
@@ -13,23 +15,10 @@ from tests.sandbox.aws_provider_support import (
     Values,
     function,
     package,
+    resource_policy,
 )
 
 Inputs = Callable[[Cloud], Values]
-
-
-def resource_policy(cloud: Cloud, action: str, resource: str) -> str:
-    return json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": {
-                "Effect": "Allow",
-                "Principal": {"AWS": cloud.role["arn"]},
-                "Action": action,
-                "Resource": resource,
-            },
-        }
-    )
 
 
 TAGS = {"tags": {"team": "transit", "stage": "test"}}
@@ -353,4 +342,6 @@ CASES: Mapping[str, tuple[Inputs, Inputs | None, str]] = {
         lambda c: {"description": "the only one"},
         "{apiId}/{id}",
     ),
+    **COMPUTE_CASES,
+    **NETWORK_CASES,
 }

@@ -10,6 +10,7 @@ from sandbox.providers.server import DiffResult, Naming
 from sandbox.providers.wire import Archive, Asset, Properties
 
 Values = dict[str, Any]
+REGION = "ca-central-1"
 
 TRUST = json.dumps(
     {
@@ -82,7 +83,7 @@ class Cloud:
         self.label = label
         self.provider = AwsProvider()
         self.made: list[Made] = []
-        self.do(self.provider.light_configure(Properties({"region": "ca-central-1"})))
+        self.do(self.provider.light_configure(Properties({"region": REGION})))
 
     def do(self, coroutine: Any) -> Any:
         return self.loop.run_until_complete(coroutine)
@@ -118,6 +119,12 @@ class Cloud:
         made = Made(self, urn, checked, resource_id, state)
         self.made.append(made)
         return made
+
+    def shared(self, token: str, inputs: Values, name: str = "shared") -> Made:
+        """The one resource of this token and name that several cases use."""
+        urn = self.urn(token, name)
+        found = next((made for made in self.made if made.urn == urn), None)
+        return found or self.create(token, inputs, name)
 
     def import_(self, token: str, resource_id: str) -> tuple[str, Properties, Properties] | None:
         found = self.do(
@@ -178,6 +185,93 @@ class Cloud:
             "shared-identities",
         )
 
+    @cached_property
+    def vpc(self) -> Made:
+        return self.create("aws:ec2/vpc:Vpc", {"cidrBlock": "10.8.0.0/16"}, "shared-vpc")
+
+    @cached_property
+    def spare_vpcs(self) -> list[Made]:
+        """Two without a gateway."""
+        blocks = ("10.6.0.0/16", "10.7.0.0/16")
+        return [self.create("aws:ec2/vpc:Vpc", {"cidrBlock": block}, f"spare-{block}") for block in blocks]
+
+    @cached_property
+    def gateway(self) -> Made:
+        return self.create(
+            "aws:ec2/internetGateway:InternetGateway", {"vpcId": self.vpc.id}, "shared-gateway"
+        )
+
+    @cached_property
+    def subnets(self) -> list[Made]:
+        """Two, in two zones."""
+        return [
+            self.create(
+                "aws:ec2/subnet:Subnet",
+                {
+                    "vpcId": self.vpc.id,
+                    "cidrBlock": f"10.8.{number}.0/24",
+                    "availabilityZone": f"{REGION}{zone}",
+                },
+                f"shared-subnet-{zone}",
+            )
+            for number, zone in enumerate("ab")
+        ]
+
+    @cached_property
+    def third_subnet(self) -> Made:
+        place = {"cidrBlock": "10.8.2.0/24", "availabilityZone": f"{REGION}d"}
+        return self.create("aws:ec2/subnet:Subnet", {"vpcId": self.vpc.id, **place}, "shared-subnet-d")
+
+    @cached_property
+    def route_table(self) -> Made:
+        return self.create("aws:ec2/routeTable:RouteTable", {"vpcId": self.vpc.id}, "shared-route-table")
+
+    @cached_property
+    def group(self) -> Made:
+        return self.create("aws:ec2/securityGroup:SecurityGroup", {"vpcId": self.vpc.id}, "shared-group")
+
+    @cached_property
+    def balancer(self) -> Made:
+        subnets = [subnet.id for subnet in self.subnets]
+        return self.create("aws:lb/loadBalancer:LoadBalancer", {"subnets": subnets}, "shared-balancer")
+
+    @cached_property
+    def target_group(self) -> Made:
+        inputs = {"port": 80, "protocol": "HTTP", "vpcId": self.vpc.id, "targetType": "ip"}
+        return self.create("aws:lb/targetGroup:TargetGroup", inputs, "shared-targets")
+
+    @cached_property
+    def listener(self) -> Made:
+        nothing = {
+            "type": "fixed-response",
+            "fixedResponse": {"contentType": "text/plain", "statusCode": "404"},
+        }
+        inputs = {"loadBalancerArn": self.balancer.id, "port": 81, "defaultActions": [nothing]}
+        return self.create("aws:lb/listener:Listener", inputs, "shared-listener")
+
+    @cached_property
+    def subnet_group(self) -> Made:
+        subnets = [subnet.id for subnet in self.subnets]
+        return self.create("aws:rds/subnetGroup:SubnetGroup", {"subnetIds": subnets}, "shared-subnets")
+
+    @cached_property
+    def parameter_group(self) -> Made:
+        return self.create("aws:rds/parameterGroup:ParameterGroup", {"family": "postgres17"}, "shared-set")
+
 
 def function(cloud: Cloud) -> Values:
     return {"role": cloud.role["arn"], "runtime": "python3.13", "handler": "main.handler", "code": package()}
+
+
+def resource_policy(cloud: Cloud, action: str, resource: str) -> str:
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": {
+                "Effect": "Allow",
+                "Principal": {"AWS": cloud.role["arn"]},
+                "Action": action,
+                "Resource": resource,
+            },
+        }
+    )

@@ -33,6 +33,39 @@ _listing("user pool", "cognito-idp", "list_user_pools", "UserPools", "Name")
 _listing("identity pool", "cognito-identity", "list_identity_pools", "IdentityPools", "IdentityPoolName")
 _listing("topic", "sns", "list_topics", "Topics", "TopicArn")
 _listing("alarm", "cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName")
+_listing("queue", "sqs", "list_queues", "QueueUrls", "")
+_listing("cluster", "ecs", "list_clusters", "clusterArns", "")
+_listing("task definition", "ecs", "list_task_definitions", "taskDefinitionArns", "")
+_listing("table", "dynamodb", "list_tables", "TableNames", "")
+_listing("rule", "events", "list_rules", "Rules", "Name")
+_listing("event source mapping", "lambda", "list_event_source_mappings", "EventSourceMappings", "UUID")
+_listing("secret", "secretsmanager", "list_secrets", "SecretList", "Name")
+
+
+def _services() -> list[str]:
+    client = boto3.client("ecs")
+    clusters = [
+        arn for page in client.get_paginator("list_clusters").paginate() for arn in page["clusterArns"]
+    ]
+    pages = [page for arn in clusters for page in client.get_paginator("list_services").paginate(cluster=arn)]
+    return [arn for page in pages for arn in page["serviceArns"]]
+
+
+LISTS["service"] = _services
+
+_listing("vpc", "ec2", "describe_vpcs", "Vpcs", "VpcId")
+_listing("subnet", "ec2", "describe_subnets", "Subnets", "SubnetId")
+_listing("gateway", "ec2", "describe_internet_gateways", "InternetGateways", "InternetGatewayId")
+_listing("route table", "ec2", "describe_route_tables", "RouteTables", "RouteTableId")
+_listing("security group", "ec2", "describe_security_groups", "SecurityGroups", "GroupId")
+_listing("endpoint", "ec2", "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId")
+_listing("load balancer", "elbv2", "describe_load_balancers", "LoadBalancers", "LoadBalancerArn")
+_listing("target group", "elbv2", "describe_target_groups", "TargetGroups", "TargetGroupArn")
+_listing("database", "rds", "describe_db_instances", "DBInstances", "DBInstanceIdentifier")
+_listing("database subnets", "rds", "describe_db_subnet_groups", "DBSubnetGroups", "DBSubnetGroupName")
+_listing(
+    "database set-up", "rds", "describe_db_parameter_groups", "DBParameterGroups", "DBParameterGroupName"
+)
 
 
 def holdings() -> set[tuple[str, str]]:

@@ -205,9 +205,9 @@ def test_refusals_at_preview_are_one_line_with_the_property(
     refused.program('aws.cloudwatch.LogGroup("log", retention_in_days=31)\n')
     output = refused.run("preview", fails=True)
     assert "property retentionInDays value {31} has a problem: must be one of 0, 1, 3, 5, 7" in output
-    refused.program('aws.dynamodb.Table("t", hash_key="a", attributes=[{"name": "a", "type": "S"}])\n')
+    refused.program('aws.kinesis.Stream("t", shard_count=1)\n')
     output = refused.run("preview", fails=True)
-    assert "doesn't have aws:dynamodb/table:Table yet: add an entry to" in output
+    assert "doesn't have aws:kinesis/stream:Stream yet: add an entry to" in output
     refused.program('aws.s3.Bucket("b")\n')
     refused.env["AWS_ENDPOINT_URL"] = ""
     assert "needs an explicit endpoint on this machine" in refused.run("preview", fails=True)

@@ -14,12 +14,13 @@ from tests.sandbox.aws_provider_support import Cloud
 NEVER_GONE = {
     "aws:s3/bucketVersioning:BucketVersioning",
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+    "aws:secretsmanager/secretVersion:SecretVersion",
 }
-"""Settings that every bucket has: deleting them goes back to the default."""
+"""Settings that every bucket has: deleting them goes back to the default. And a secret's current version."""
 
 MAY_BE_ABSENT = {
     "versionId", "signingJobArn", "signingProfileVersionArn", "revisionId", "stateMachineVersionArn",
-    "integrationResponseSelectionExpression",
+    "integrationResponseSelectionExpression", "streamArn", "streamLabel",
 }  # fmt: skip
 """Outputs that AWS only has with certain inputs, or only after an update."""
 

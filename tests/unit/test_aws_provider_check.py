@@ -305,8 +305,8 @@ def test_a_secret_is_not_quoted() -> None:
 
 
 def test_a_type_without_entry_says_so() -> None:
-    with pytest.raises(ProviderError, match=r"doesn't have aws:dynamodb/table:Table yet: add an entry"):
-        check("aws:dynamodb/table:Table", {})
+    with pytest.raises(ProviderError, match=r"doesn't have aws:kinesis/stream:Stream yet: add an entry"):
+        check("aws:kinesis/stream:Stream", {})
 
 
 def test_autoname_is_kept_over_updates_and_dropped_with_an_explicit_name() -> None:

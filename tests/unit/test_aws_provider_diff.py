@@ -17,6 +17,7 @@ FN, ROLE, BUCKET, QUEUE = (
     "aws:s3/bucket:Bucket",
     "aws:sqs/queue:Queue",
 )
+INSTANCE = "aws:rds/instance:Instance"
 LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
 
 
@@ -156,3 +157,26 @@ def test_replacement(
     found = changes(token, state, news)
     assert list(found.replaces) == replaces
     assert found.delete_before_replace is first
+
+
+def test_sets_are_compared_element_by_element() -> None:
+    group = "aws:rds/parameterGroup:ParameterGroup"
+    one = {"name": "work_mem", "value": "1", "applyMethod": "immediate"}
+    two = {"name": "max_connections", "value": "50", "applyMethod": "pending-reboot"}
+    plain = {"name": "work_mem", "value": "1"}  # the default left out sorts differently
+    assert changes(group, {"parameters": [one, two]}, {"parameters": [two, plain]}).changes == {}
+    found = changes(group, {"parameters": [one, two]}, {"parameters": [{**two, "value": "60"}, plain]})
+    assert found.changes == {"parameters[0].value": Kind.UPDATE}
+
+
+def test_a_version_may_stand_for_all_that_begin_with_it() -> None:
+    state = {"engineVersion": "17.6"}
+    assert "engineVersion" not in changes(INSTANCE, state, {"engineVersion": "17"}).changes
+    for other in ("1", "17.7", "18"):
+        assert changes(INSTANCE, state, {"engineVersion": other}).changes["engineVersion"] == Kind.UPDATE
+
+
+def test_a_property_that_is_read_shows_when_it_is_added() -> None:
+    rule = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+    state = {"securityGroupId": "sg-1", "ipProtocol": "-1", "cidrIpv4": "10.0.0.0/8", "region": "x"}
+    assert changes(rule, state, {**state, "description": "new"}).changes == {"description": Kind.ADD}

@@ -139,5 +139,5 @@ def test_every_table_is_listed(entry: Resource) -> None:
 
 
 def test_unknown_type_says_where_to_add_it(entry: Resource) -> None:
-    with pytest.raises(UnknownType, match=r"aws:dynamodb/table:Table.*resources/dynamodb\.py"):
-        resource("aws:dynamodb/table:Table")
+    with pytest.raises(UnknownType, match=r"aws:kinesis/stream:Stream.*resources/kinesis\.py"):
+        resource("aws:kinesis/stream:Stream")

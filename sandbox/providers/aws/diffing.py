@@ -1,6 +1,5 @@
 """What differs between the state and new inputs, by meaning rather than by text."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,6 +57,8 @@ def _differences(
         old = field.default
     if old == new or (empty(old) and empty(new)):
         return
+    if field.alike is not None and old is not None and new is not None and field.alike(old, new):
+        return
     if field.json:
         if has_unknown(new) or meaning(field.json, old) != meaning(field.json, new):
             yield path, kind
@@ -81,19 +82,29 @@ def _inside(
             sub, target = _member(inner, shape, key)
             yield from _differences(f"{path}.{key}", sub, target, before.get(key), after.get(key))
         return
-    if isinstance(old, list) and isinstance(new, list):
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        target = shape if field.listed else getattr(shape, "member", None)
+        pairs = list(enumerate(zip(old, new, strict=True)))
         if field.unordered and not has_unknown(new):
-            old, new = sorted(old, key=_sortable), sorted(new, key=_sortable)
-        if len(old) == len(new):
-            target = shape if field.listed else getattr(shape, "member", None)
-            for i, (before_item, after_item) in enumerate(zip(old, new, strict=True)):
-                yield from _differences(f"{path}[{i}]", inner, target, before_item, after_item)
-            return
+            pairs = _unlike(inner, target, old, new)
+        for i, (before_item, after_item) in pairs:
+            yield from _differences(f"{path}[{i}]", inner, target, before_item, after_item)
+        return
     yield path, kind
 
 
-def _sortable(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
+def _unlike(field: Field, shape: Shape | None, old: list[Any], new: list[Any]) -> list[tuple[int, Any]]:
+    """Of two sets of the same size, the elements without an equal in the other, paired; with their place in
+    ``new``.
+    """
+    left, changed = list(old), []
+    for i, item in enumerate(new):
+        equal = next((other for other in left if same(field, shape, other, item)), None)
+        if equal is None:
+            changed.append((i, item))
+        else:
+            left.remove(equal)
+    return [(i, (before, item)) for (i, item), before in zip(changed, left, strict=True)]
 
 
 def _member(field: Field, shape: Shape | None, key: str) -> tuple[Field, Shape | None]:
@@ -114,10 +125,12 @@ def diff(entry: Resource, state: Values, news: Values, default_tags: dict[str, s
     replaces = []
     for name, item in bound(entry).items():
         field = item.field
-        if field.local and name not in state and news.get(name) is not None:
+        unread = field.read is None or field.computed
+        if field.local and unread and name not in state and news.get(name) is not None:
             continue  # after an import: AWS doesn't keep it, the new value just enters the state
         found = differences(name, field, item.shape, state.get(name), news.get(name))
-        if found and field.replace:
+        replace = field.replace(state, news) if callable(field.replace) else field.replace
+        if found and replace:
             replaces.append(name)
             found = {path: _REPLACING[kind] for path, kind in found.items()}
         changes.update(found)

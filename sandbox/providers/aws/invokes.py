@@ -79,9 +79,51 @@ def _authorization_token(clients: Clients, args: Values) -> Properties:
     return Properties(values, {("authorizationToken",), ("password",)})
 
 
+_ZONE_FILTERS = {
+    "group-name": "GroupName",
+    "opt-in-status": "OptInStatus",
+    "region-name": "RegionName",
+    "state": "State",
+    "zone-id": "ZoneId",
+    "zone-name": "ZoneName",
+    "zone-type": "ZoneType",
+}
+
+
+def _availability_zones(clients: Clients, args: Values) -> Properties:
+    region = str(args.get("region") or clients.settings.region)
+    zones = clients.call("ec2", region, "DescribeAvailabilityZones", {})["AvailabilityZones"]
+    # Filtered here: the emulator would ignore it.
+    wanted = {item["name"]: item["values"] for item in args.get("filters") or []}
+    if args.get("state"):
+        wanted["state"] = [args["state"]]
+    for name, values in wanted.items():
+        if name not in _ZONE_FILTERS:
+            known = ", ".join(_ZONE_FILTERS)
+            raise ProviderError(f"getAvailabilityZones: no filter {name!r} here; there are: {known}")
+        zones = [zone for zone in zones if zone.get(_ZONE_FILTERS[name]) in values]
+    left = sorted(
+        (zone["ZoneName"], zone["ZoneId"], zone["GroupName"])
+        for zone in zones
+        if zone["ZoneName"] not in (args.get("excludeNames") or [])
+        and zone["ZoneId"] not in (args.get("excludeZoneIds") or [])
+    )
+    return Properties(
+        {
+            **{name: value for name, value in args.items() if value is not None},
+            "id": region,
+            "region": region,
+            "names": [name for name, _, _ in left],
+            "zoneIds": [zone for _, zone, _ in left],
+            "groupNames": sorted({group for _, _, group in left}),
+        }
+    )
+
+
 INVOKES: dict[str, Callable[[Clients, Values], Properties]] = {
     "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
     "aws:index/getRegion:getRegion": _region,
+    "aws:index/getAvailabilityZones:getAvailabilityZones": _availability_zones,
     "aws:index/getPartition:getPartition": _partition,
     "aws:ecr/getAuthorizationToken:getAuthorizationToken": _authorization_token,
 }

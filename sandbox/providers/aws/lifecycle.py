@@ -63,7 +63,7 @@ def _adopt(run: Run, note: Note) -> Values | None:
     run.id = note.id
     if not run.id and run.entry.find is not None:
         run.id = str(run.entry.find(run) or "")
-    if not run.id and _known_before(run):
+    elif not run.id and _known_before(run):
         run.id = str(run.fill(run.entry.id))
     if not run.id:
         return None

@@ -22,7 +22,7 @@ from sandbox.providers.aws.shapes import (
     to_aws,
 )
 from sandbox.providers.aws.table import Call, Custom, Hook, Resource, resource
-from sandbox.providers.aws.tags import read_tags, sync_tags, tags_for
+from sandbox.providers.aws.tags import creation_tags, read_tags, sync_tags
 from sandbox.providers.server import ProviderError
 
 Values = dict[str, Any]
@@ -184,10 +184,7 @@ class Run:
         them.
         """
         entry = self.entry
-        extra: Values = {}
-        if entry.tags is not None and entry.tags.member and self.tags and isinstance(entry.create, Call):
-            shape = operation(entry.service, entry.create.op).input_shape
-            put(extra, (entry.tags.member,), tags_for(shape.members[entry.tags.member], self.tags))
+        extra = creation_tags(self, entry.create.op) if isinstance(entry.create, Call) else {}
         names = self.names_for(entry.create) if isinstance(entry.create, Call) else ()
         return self.perform(entry.create, names, extra)
 
@@ -348,6 +345,9 @@ class Run:
     def parse_id(self) -> None:
         """Fills ``state`` from an id given to import, such as ``bucket/key``; may change ``id``."""
         template = self.entry.import_id or self.entry.id
+        if callable(template):
+            template(self)
+            return
         if template.startswith("@"):
             return
         pattern = re.escape(template).replace(r"\{", "{").replace(r"\}", "}")

@@ -151,7 +151,8 @@ class AwsProvider(LightProvider):
             return None
         values, given = found
         secrets = _secrets(run.entry, inputs.secrets | state.secrets)
-        return run.id, Properties(values, secrets), Properties(given, inputs.secrets)
+        hidden = {(name,) for name in run.entry.secret_outputs if name in given}
+        return run.id, Properties(values, secrets), Properties(given, inputs.secrets | hidden)
 
     async def light_update(
         self, urn: str, resource_id: str, state: Properties, news: Properties, preview: bool

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from sandbox.providers.aws import containers
+
 BUCKET = (
     "3 to 63 characters: lower-case letters, digits, dots and hyphens, with a letter or digit at both ends"
 )
@@ -88,11 +90,15 @@ def arn(service: str) -> Callable[[str], str | None]:
 
 
 def document_problem(kind: str, document: Any) -> str | None:
-    """What is wrong with a parsed JSON document of a kind: ``policy``, ``trust``, ``states`` or ``any``."""
+    """What is wrong with a parsed JSON document of a kind: ``policy``, ``trust``, ``states``, ``containers``
+    or ``any``.
+    """
     if kind in ("policy", "trust"):
         return _policy_problem(document, kind)
     if kind == "states":
         return _states_problem(document)
+    if kind == "containers":
+        return containers.problem(document)
     if kind == "lifecycle":
         rules = document.get("rules") if isinstance(document, dict) else None
         return (
@@ -224,6 +230,8 @@ def meaning(kind: str, value: Any) -> Any:
             return value
     if kind in ("policy", "trust") and isinstance(document, dict):
         return _policy_meaning(document)
+    if kind == "containers":
+        return containers.meaning(document)
     return document
 
 

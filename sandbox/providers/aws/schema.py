@@ -6,7 +6,25 @@ from typing import Any
 
 from sandbox.providers.aws.table import Field, Resource, entries
 
-MODULES = ("apigatewayv2", "cloudwatch", "cognito", "ecr", "iam", "lambda", "s3", "sfn", "sns", "sqs")
+MODULES = (
+    "apigatewayv2",
+    "cloudwatch",
+    "cognito",
+    "dynamodb",
+    "ec2",
+    "ecr",
+    "ecs",
+    "iam",
+    "lambda",
+    "lb",
+    "rds",
+    "s3",
+    "secretsmanager",
+    "sfn",
+    "sns",
+    "sqs",
+    "vpc",
+)
 """Modules that have a table; a new file in ``resources`` is added here."""
 
 _ANY = {"$ref": "pulumi.json#/Any"}

@@ -97,6 +97,9 @@ def bind(entry: Resource, op: str, name: str, field: Field) -> Bound:
         elif isinstance(shape, MapShape):
             path.append(step)
             shape = None if field.type else shape.value
+        elif isinstance(shape, ListShape) and step.isdigit():
+            path.append(step)
+            shape = shape.member
         else:
             raise TableError(f"{entry.token}: {name}: nothing below {'.'.join(path)} in {op}")
     return Bound(name, field, tuple(path), shape)

@@ -29,8 +29,10 @@ class Field:
     member: str = ""
     """Path in the input of the create operation; default: the property's name in the shape's own casing."""
     required: bool = field(default=False, kw_only=True)
-    replace: bool = field(default=False, kw_only=True)
-    """A change replaces the resource, as with the official provider."""
+    replace: bool | Callable[[Values, Values], bool] = field(default=False, kw_only=True)
+    """A change replaces the resource, as with the official provider; code, given the state and the new
+    inputs, where that depends on other properties.
+    """
     computed: bool = field(default=False, kw_only=True)
     """AWS chooses a value when there is none, so its absence is no difference."""
     default: Any = field(default=None, kw_only=True)
@@ -45,7 +47,7 @@ class Field:
     """string, integer, number, boolean, list, map, json, archive, asset; default: the shape's."""
     json: str = field(default="", kw_only=True)
     """The string is JSON, compared by meaning: ``policy`` (IAM), ``states`` (Amazon States Language),
-    ``any``.
+    ``containers`` (ECS), ``any``.
     """
     unordered: bool = field(default=False, kw_only=True)
     """The list is a set: order means nothing."""
@@ -61,6 +63,8 @@ class Field:
     pattern: str | None = field(default=None, kw_only=True)
     """Regular expression for the whole string, instead of the shape's; ``""`` for none."""
     rule: Rule | None = field(default=None, kw_only=True)
+    alike: Callable[[Any, Any], bool] | None = field(default=None, kw_only=True)
+    """Code that says of a value from the state and a new one that the new one asks for nothing else."""
     sub: "Mapping[str, Field]" = field(default_factory=dict, kw_only=True)
     """Overrides for nested properties (of list elements too)."""
     out: Callable[[Any], Any] | None = field(default=None, kw_only=True)
@@ -112,12 +116,14 @@ class Tags:
 
     member: str = ""
     """Member of the create operation; empty: tagged after create, with ``add``."""
+    kind: str = ""
+    """EC2's word for the type, where ``member`` is a list of tag specifications."""
     add: str = ""
     """Operation that adds or replaces tags."""
     remove: str = ""
     """Operation that removes tags by key; empty: ``add`` replaces all tags, ``clear`` removes all."""
     clear: str = ""
-    target: Mapping[str, str] = field(default_factory=dict)
+    target: Mapping[str, str | list[str]] = field(default_factory=dict)
     """Parameters of these operations that name the resource, as templates."""
     body: str = ""
     """Member path of the tags in ``add``; default: its member named like tags."""
@@ -159,8 +165,10 @@ class Resource:
     """Properties that name it uniquely in AWS: while they stay, a replacement deletes first."""
     outputs: Mapping[str, str | Callable[["Run", Values], Any]] = field(default_factory=dict)
     """Path in the result of create and read, template (has ``{``), or code with that result."""
-    import_id: str = ""
-    """Template of the id that ``import`` takes; default: ``id``."""
+    import_id: str | Hook = ""
+    """Template of the id that ``import`` takes; default: ``id``. Code, where no template says it, turns
+    ``run.id`` into the type's own id and fills ``run.state``.
+    """
     autoname: AutoName | None = None
     tags: Tags | None = None
     validate: Callable[[Values], Mapping[str, str]] | None = None
@@ -177,7 +185,9 @@ class Resource:
     wait: Hook | None = None
     """Returns once the resource takes the next change; runs before each step that follows creation."""
     find: Hook | None = None
-    """Looks for the resource by its inputs, for recovery of a type whose id AWS makes up; id or None."""
+    """Looks for the resource by its inputs, for recovery of a type whose id AWS makes up, or whose id an
+    older one has too; id or None.
+    """
 
 
 class UnknownType(LookupError):

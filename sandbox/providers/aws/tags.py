@@ -27,9 +27,10 @@ def sync_tags(run: "Run", old: dict[str, str]) -> None:
             _add_tags(run, spec.add, spec.body, target, run.tags)
         return
     if gone:
-        shape = operation(run.entry.service, spec.remove).input_shape
-        member = next(name for name in shape.members if name.lower() == "tagkeys")
-        run.call(spec.remove, **target, **{member: gone})
+        names = operation(run.entry.service, spec.remove).input_shape.members
+        member = next((name for name in names if name.lower() == "tagkeys"), "Tags")
+        keys = [{"Key": key} for key in gone] if member == "Tags" else gone
+        run.call(spec.remove, **target, **{member: keys})
     if new:
         _add_tags(run, spec.add, spec.body, target, new)
 
@@ -57,6 +58,18 @@ def read_tags(run: "Run") -> dict[str, str]:
         answer = run.optional(spec.list, **target) if spec.missing_ok else run.call(spec.list, **target)
         found = next((value for key, value in answer.items() if key.lower().startswith("tag")), None)
     return {key: value for key, value in _as_map(found).items() if not key.startswith("aws:")}
+
+
+def creation_tags(run: "Run", op: str) -> Values:
+    """The parameter of a create operation that brings the tags; none when there are no tags."""
+    spec = run.entry.tags
+    if spec is None or not spec.member or not run.tags:
+        return {}
+    if spec.kind:
+        tags = [{"Key": key, "Value": value} for key, value in run.tags.items()]
+        return {spec.member: [{"ResourceType": spec.kind, "Tags": tags}]}
+    shape = operation(run.entry.service, op).input_shape
+    return {spec.member: tags_for(shape.members[spec.member], run.tags)}
 
 
 def tags_for(shape: Any, tags: dict[str, str]) -> Any:

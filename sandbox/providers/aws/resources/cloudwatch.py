@@ -1,9 +1,11 @@
-"""``aws:cloudwatch/*``: in Pulumi this module also holds CloudWatch Logs."""
+"""``aws:cloudwatch/*``: in Pulumi this module also holds CloudWatch Logs and EventBridge."""
 
 from typing import Any
 
 from sandbox.providers.aws import rules
 from sandbox.providers.aws.operations import Run
+from sandbox.providers.aws.resources._events import EVENT_RULE, EVENT_TARGET
+from sandbox.providers.aws.resources._log_metrics import METRIC_FILTER
 from sandbox.providers.aws.table import AutoName, Call, Custom, Field, Resource, Tags, Values
 
 _LOG_GROUP = rules.matches(r"[.\-_/#A-Za-z0-9]+", "letters, digits and . - _ / #")
@@ -195,4 +197,4 @@ ALARM = Resource(
     read_after_create=False,
 )
 
-RESOURCES = (LOG_GROUP, ALARM)
+RESOURCES = (LOG_GROUP, METRIC_FILTER, ALARM, EVENT_RULE, EVENT_TARGET)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from sandbox.providers.aws.operations import Run
+from sandbox.providers.aws.resources._lambda_events import EVENT_INVOKE_CONFIG, EVENT_SOURCE_MAPPING
 from sandbox.providers.aws.resources._lambda_function import FUNCTION
 from sandbox.providers.aws.table import AutoName, Call, Field, Resource, Values
 
@@ -74,4 +75,4 @@ PERMISSION = Resource(
     read_after_create=False,
 )
 
-RESOURCES = (FUNCTION, PERMISSION)
+RESOURCES = (FUNCTION, PERMISSION, EVENT_SOURCE_MAPPING, EVENT_INVOKE_CONFIG)

@@ -5,6 +5,7 @@ from typing import Any
 from sandbox.providers.aws import rules
 from sandbox.providers.aws.operations import Run
 from sandbox.providers.aws.resources._s3_bucket import BUCKET
+from sandbox.providers.aws.resources._s3_notification import NOTIFICATION
 from sandbox.providers.aws.resources._s3_object import OBJECTS
 from sandbox.providers.aws.table import Call, Field, Resource, Values
 
@@ -268,5 +269,6 @@ RESOURCES = (
     OWNERSHIP,
     POLICY,
     LIFECYCLE,
+    NOTIFICATION,
     *OBJECTS,
 )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sandbox.providers.aws import rules
+from sandbox.providers.aws.operations import Run
 from sandbox.providers.aws.table import AutoName, Call, Field, Resource, Tags, Values
 
 
@@ -24,7 +25,8 @@ _ATTRIBUTES = {
     "messageRetentionSeconds": _seconds("MessageRetentionPeriod", 345600, 60, 1209600),
     "receiveWaitTimeSeconds": _seconds("ReceiveMessageWaitTimeSeconds", 0, 0, 20),
     "visibilityTimeoutSeconds": _seconds("VisibilityTimeout", 30, 0, 43200),
-    "policy": _attribute("Policy", json="policy", rule=rules.resource_policy, clear=""),
+    # Computed, because a QueuePolicy may set it.
+    "policy": _attribute("Policy", json="policy", rule=rules.resource_policy, computed=True),
     "redrivePolicy": _attribute("RedrivePolicy", json="any", clear=""),
     "redriveAllowPolicy": _attribute("RedriveAllowPolicy", json="any", clear=""),
     "kmsMasterKeyId": _attribute("KmsMasterKeyId", clear=""),
@@ -51,6 +53,12 @@ def _queue_rules(values: Values) -> dict[str, str]:
     if values.get("kmsMasterKeyId") and values.get("sqsManagedSseEnabled") is True:
         return {"sqsManagedSseEnabled": "conflicts with kmsMasterKeyId"}
     return {}
+
+
+def _read_policy(run: Run) -> Values | None:
+    answer = run.call("GetQueueAttributes", QueueUrl=run.value("queueUrl"), AttributeNames=["Policy"])
+    found = answer.get("Attributes", {})
+    return {"QueueUrl": run.value("queueUrl"), "Attributes": found} if found.get("Policy") else None
 
 
 QUEUE = Resource(
@@ -89,4 +97,20 @@ QUEUE = Resource(
     read_after_create=False,
 )
 
-RESOURCES = (QUEUE,)
+QUEUE_POLICY = Resource(
+    token="aws:sqs/queuePolicy:QueuePolicy",
+    service="sqs",
+    fields={
+        "queueUrl": Field("QueueUrl", required=True, replace=True),
+        "policy": _attribute("Policy", required=True, json="policy", rule=rules.resource_policy),
+    },
+    identity=("queueUrl",),
+    id="{queueUrl}",
+    create=Call(op="SetQueueAttributes"),
+    read=_read_policy,
+    update=(Call(op="SetQueueAttributes"),),
+    delete=Call(op="SetQueueAttributes", params={"QueueUrl": "{id}", "Attributes": {"Policy": ""}}),
+    read_after_create=False,
+)
+
+RESOURCES = (QUEUE, QUEUE_POLICY)
