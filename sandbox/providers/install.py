@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sandbox.paths import ROOT
 
-PROVIDERS = {"aws": "pulumi_aws", "docker": "pulumi_docker"}
+PROVIDERS = {"aws": "pulumi_aws", "docker": "pulumi_docker", "random": "pulumi_random"}
 """Package of the engine's plugin -> Python package whose ``pulumi-plugin.json`` names the version."""
 
 _LAUNCHER = """#!/bin/sh
