@@ -19,7 +19,7 @@ from sandbox.bootstrap import debian
 from sandbox.bootstrap.errors import DevError
 from sandbox.images import certificates, rootfs
 from sandbox.images.client import STREAM_ERRORS, connect, engine_reason
-from sandbox.images.recipes import RECIPES, Recipe
+from sandbox.images.recipes import ON_DEMAND, RECIPES, Recipe
 from sandbox.images.rootfs import ImageError, Say
 
 PULL_SILENCE_S = 20
@@ -29,17 +29,18 @@ PULL_SILENCE_S = 20
 def ensure(names: Iterable[str] | None, say: Say, *, make: bool = False) -> dict[str, str]:
     """A usable local reference for each official image, written to ``paths.base_images()`` as JSON.
 
-    names: official references, all recipes when None. make: build from Debian even where the hub answers
-    (behind a TLS-inspecting proxy an official image trusts no such proxy, so pip inside it fails).
+    names: official references, all of ``RECIPES`` when None. make: build from Debian even where the hub
+    answers (behind a TLS-inspecting proxy an official image trusts no such proxy, so pip inside it fails).
     Raises ImageError or sandbox.images.client.DockerUnavailable, each with a one-line message.
     """
+    recipes = {**RECIPES, **ON_DEMAND}
     wanted = list(RECIPES) if names is None else list(names)
     for name in wanted:
-        if name not in RECIPES:
-            raise ImageError(f"no recipe for base image {name!r}; there are: {', '.join(RECIPES)}")
+        if name not in recipes:
+            raise ImageError(f"no recipe for base image {name!r}; there are: {', '.join(recipes)}")
     client = connect(PULL_SILENCE_S)
     try:
-        found = {name: _ensure_one(client, RECIPES[name], say, make) for name in wanted}
+        found = {name: _ensure_one(client, recipes[name], say, make) for name in wanted}
     finally:
         client.close()
     merged = {**read_map(paths.base_images()), **found}
@@ -143,6 +144,8 @@ def _load(client: docker.APIClient, recipe: Recipe, ours: str, own_certificates:
         env |= dict.fromkeys(("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), rootfs.BUNDLE_IN_IMAGE)
     changes = [f"ENV {key}={json.dumps(value)}" for key, value in env.items()]
     changes += [f"CMD {json.dumps(list(recipe.cmd))}", f"WORKDIR {recipe.workdir}"]
+    changes += [f"ENTRYPOINT {json.dumps(list(recipe.entrypoint))}"] if recipe.entrypoint else []
+    changes += [*(f"VOLUME {path}" for path in recipe.volumes), *(f"EXPOSE {port}" for port in recipe.ports)]
     repository, tag = ours.rsplit(":", 1)
     # The engine answers only once it has taken the whole stream.
     loader = connect(300)

@@ -134,6 +134,10 @@ def make(recipe: Recipe, root: Path, debs: Path, extras: Mapping[str, str], log:
         for key, pem in extras.items():
             (folder / f"host-{key[:16]}.crt").write_text(pem)
         _inside(root, "update-ca-certificates", log, recipe.official)
+    for path, text in recipe.scripts.items():
+        script = root / path.lstrip("/")
+        script.write_text(text)
+        script.chmod(0o755)
     for command_line in recipe.setup:
         _inside(root, command_line, log, recipe.official)
     _inside(root, recipe.check, log, recipe.official)
