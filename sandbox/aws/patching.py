@@ -27,3 +27,13 @@ def replace(where: str, name: str, make: Callable[[Callable[..., Any]], Callable
             " replaces; install the version that requirements.txt pins"
         )
     setattr(found, name, make(original))
+
+
+def replace_operation(
+    where: str, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    """Put ``make(original)`` in the place of an API operation's handler, where those are in a table."""
+    table = getattr(module(where), "_ACTION_MAP", {})
+    if name not in table:
+        raise AdjustmentError(f"ministack has no operation {name} in {where}, which sandbox/aws replaces")
+    table[name] = make(table[name])
