@@ -60,23 +60,51 @@ def _purge(_arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _interrupt(arguments: argparse.Namespace) -> int:
+    from sandbox.aws import interruptions
+
+    found = interruptions.interrupt(arguments.task, notice_s=arguments.notice, silent=arguments.silent)
+    if arguments.json:
+        print(json.dumps(found))
+    elif found["silent"]:
+        print(f"task {found['task']}: lost, and nobody is told")
+    else:
+        print(f"task {found['task']}: interrupted; it has {found['killed_within_s']:g} s to end by itself")
+    return 0
+
+
+def _spot(arguments: argparse.Namespace) -> int:
+    from sandbox.aws import interruptions
+
+    print(f"Spot capacity: {interruptions.spot(arguments.state == 'on')['spot']}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="Start and stop the local cloud.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
 
     def command(
         name: str, run: Callable[[argparse.Namespace], int], about: str, as_json: bool = False
-    ) -> None:
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=about, description=about)
         sub.set_defaults(run=run)
         if as_json:
             sub.add_argument("--json", action="store_true", help="one JSON object instead of text")
+        return sub
 
     command("start", _start, "Start it if it is not running, and return when it answers.", as_json=True)
     command("stop", _stop, "Stop it; what it holds is kept for the next start.")
     command("status", _status, "Say whether it runs (exit code 0) or not (3).", as_json=True)
     command("env", _env, 'Print the environment for a shell: eval "$(python -m sandbox env)".')
     command("purge", _purge, "Stop it and delete everything it holds.")
+    interrupt = command("interrupt", _interrupt, "Interrupt a task on Fargate Spot.", as_json=True)
+    interrupt.add_argument("task", help="ARN or id of a task, or the beginning of its id")
+    notice = "seconds that stand for AWS's two minutes of notice: 0 to 120, 12 when not given"
+    interrupt.add_argument("--notice", type=float, metavar="SECONDS", help=notice)
+    interrupt.add_argument("--silent", action="store_true", help="lose the task at once, with no event")
+    spot = command("spot", _spot, "Say whether tasks on Fargate Spot get capacity.")
+    spot.add_argument("state", choices=("on", "off"))
     return parser
 
 

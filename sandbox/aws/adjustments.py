@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from sandbox.aws import function_adjustments, roles
+from sandbox.aws import roles, service_adjustments
 from sandbox.aws.patching import module, replace
 from sandbox.environment import AwsSettings
 
@@ -383,6 +383,6 @@ def apply(settings: AwsSettings) -> None:
     services_need_trust()
     state_machines_use_their_role()
     identities_get_their_groups_role()
-    function_adjustments.apply()
+    service_adjustments.apply(settings)
     groups_can_be_updated()
     apis_need_permission()

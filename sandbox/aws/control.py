@@ -216,6 +216,22 @@ def _remove_containers() -> None:
         client.close()
 
 
+def _remove_volumes() -> None:
+    """Remove the data of the emulator's databases."""
+    from docker.errors import APIError
+
+    from sandbox.aws.databases import remove_volumes
+
+    if not settings_path().exists():
+        return
+    try:
+        remove_volumes(aws_settings().instance)
+    except SettingsError:
+        return
+    except (APIError, OSError) as error:
+        raise SandboxError(f"the Docker engine did not remove databases' volumes: {error}") from error
+
+
 def stop() -> bool:
     """Stop the emulator, its state saved and its containers removed; False when it didn't run.
 
@@ -242,6 +258,7 @@ def purge() -> bool:
     folder = paths.aws_state()
     if not folder.exists():
         return False
+    _remove_volumes()
     with (folder / "start.lock").open("w") as lock, lock_path().open("w") as running:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:

@@ -40,9 +40,10 @@ async def answer_json(send: Send, status: int, content: object) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def in_front(application: Application, registry: Application, status: Callable[[], object],
-             changed: Callable[[], None]) -> Application:  # fmt: skip
-    """Ministack with what stands before it: status, closed doors, the registry's layers, note of changes."""
+def in_front(application: Application, registry: Application, operator: Application,
+             status: Callable[[], object], changed: Callable[[], None]) -> Application:  # fmt: skip
+    """Ministack with what stands before it: status, what the operator does in AWS's place, closed doors, the
+    registry's layers, note of changes."""
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,6 +52,9 @@ def in_front(application: Application, registry: Application, status: Callable[[
         path: str = scope["path"]
         if path == STATUS_PATH:
             await answer_json(send, 200, status())
+        elif path.startswith("/_benchtop/"):
+            changed()
+            await operator(scope, receive, send)
         elif path in _CLOSED:
             await answer_json(send, 403, {"message": f"{path} is closed in this sandbox"})
         elif path.startswith("/v2/") and "/blobs/" in path:
@@ -81,7 +85,7 @@ async def serve(settings: AwsSettings, addresses: tuple[str, ...]) -> None:
     from hypercorn.config import Config
     from ministack import app
 
-    from sandbox.aws import adjustments, registry, saving
+    from sandbox.aws import adjustments, registry, saving, task_interruptions
 
     adjustments.apply(settings)
     layers = registry.Registry(paths.aws_state() / "registry")
@@ -108,7 +112,8 @@ async def serve(settings: AwsSettings, addresses: tuple[str, ...]) -> None:
         await saver.finish()
 
     # Hypercorn's types name each event of ASGI; ministack's application has none.
-    served: Any = in_front(app.app, layers.application, status, saver.changed)
+    operator = task_interruptions.application(settings.secret_access_key)
+    served: Any = in_front(app.app, layers.application, operator, status, saver.changed)
     await hypercorn.asyncio.serve(served, config, shutdown_trigger=stopped)
     saving_task.cancel()
 
