@@ -1,9 +1,9 @@
-"""Make the example's data source, in the form of JHU CSSE's US time series, from the two files named in README.md.
+"""Make the data source, in the form of JHU CSSE's US time series, from the two files named in README.md.
 
     python make_source.py us-county-cases.csv population-reference.csv
 
-Each snapshot is a folder named by its commit id; here that is the SHA-1 of its two files, so that the same data
-give the same id.
+Each snapshot is a folder named by its commit id; here that is the SHA-1 of its two files, so that the same
+data give the same id.
 """
 
 import csv
