@@ -1,0 +1,1 @@
+"""Choose a county and measures, have it projected, see the result."""

@@ -1,0 +1,1 @@
+"""The JSON API, with the paths of the original site."""
