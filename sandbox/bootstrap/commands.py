@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox import environment, paths
-from sandbox.bootstrap import console, docker_engine, engine, lock, setup, stacks, venv
+from sandbox.bootstrap import browser, console, docker_engine, engine, lock, setup, stacks, venv
 from sandbox.bootstrap.errors import FAILED, OK, DevError, Missing, Terminated
 from sandbox.examples import EXAMPLES, Example
 
@@ -152,6 +152,7 @@ def test(what: str, extra: Sequence[str]) -> int:
         if what != "unit":
             setup.tools()
             setup.images()
+            browser.ensure()
     console.say(f"→ pytest {' '.join([*folders, *extra])}")
     command = [str(venv.PYTHON), "-m", "pytest", *folders, *extra]
     environ = {
