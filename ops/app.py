@@ -3,6 +3,7 @@
 import typer
 
 from ops.common.errors import exit_code_help
+from ops.projections.app import app as projections
 from ops.quetzal.app import app as quetzal
 
 app = typer.Typer(
@@ -15,11 +16,7 @@ app = typer.Typer(
     help="Operate what the stacks have deployed. The same commands serve AWS and the local sandbox.",
 )
 app.add_typer(quetzal, name="quetzal", epilog=exit_code_help())
-
-
-@app.callback()
-def root() -> None:
-    """Keeps the system's name a sub-command, also while there is only one system."""
+app.add_typer(projections, name="projections", epilog=exit_code_help())
 
 
 def main() -> None:

@@ -27,12 +27,12 @@ MEANING: dict[ExitCode, str] = {
     ExitCode.UNEXPECTED: "unexpected error",
     ExitCode.USAGE: "wrong usage: unknown option, missing or malformed argument",
     ExitCode.NOT_FOUND: "not found: stack, model, scenario, run, user, file",
-    ExitCode.REFUSED: "refused: locked or read-only scenario, missing base, permission denied",
+    ExitCode.REFUSED: "refused: locked or read-only scenario, missing base, missing data, permission denied",
     ExitCode.RUN_FAILED: "the run (or the notebook of a local test) failed",
     ExitCode.RUN_STOPPED: "the run was stopped or timed out",
     ExitCode.UNREACHABLE: "a service can't be reached, or there are no credentials",
     ExitCode.INVALID: "a file is not valid: step-functions.json, a secret-like file in a scenario, ...",
-    ExitCode.DIFFERENT: "`steps --check`: the deployed workflow differs from the file",
+    ExitCode.DIFFERENT: "what was compared differs: workflow and file (`steps --check`), curves of runs",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C; a run that was followed goes on",
 }
 """One line a code, for ``--help`` and the guide."""

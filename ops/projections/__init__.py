@@ -1,0 +1,1 @@
+"""``ops projections``: epidemic projections and their site (FargateSpotRunner)."""
