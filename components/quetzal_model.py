@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
-from pulumi_aws import cloudwatch, sfn
 from pulumi_aws import iam as aws_iam
+from pulumi_aws import sfn
 
 from components.parts import asl, iam, quetzal_iam
 from components.parts.alerts import alarm
@@ -27,6 +27,7 @@ from components.parts.function import (
 )
 from components.parts.http_api import JwtHttpApi, JwtHttpApiArgs
 from components.parts.image import ContainerImage, ContainerImageArgs
+from components.parts.service_role import ServiceRole, ServiceRoleArgs
 from lambdas.quetzal_api.routes import ROUTES
 
 DEFAULT_MEMORY_MB = 4016
@@ -241,30 +242,20 @@ class QuetzalModel(pulumi.ComponentResource):
         log_days: int,
     ) -> sfn.StateMachine:
         """The state machine with its role and log group."""
-        child = pulumi.ResourceOptions(parent=self)
         tracing = bool(args.tracing)
-        # Under /aws/vendedlogs/, or each machine would lengthen the account's one policy for log delivery.
-        logs = cloudwatch.LogGroup(
-            f"{name}-workflow-logs",
-            name=f"/aws/vendedlogs/states/{args.bucket_name}",
-            retention_in_days=log_days,
-            tags=args.tags,
-            opts=child,
-        )
-        role = aws_iam.Role(
-            f"{name}-workflow-role",
-            assume_role_policy=pulumi.Output.json_dumps(iam.trust_service("states.amazonaws.com")),
-            description=f"What the workflow {args.bucket_name} may do",
-            tags=args.tags,
-            opts=child,
-        )
-        policy = aws_iam.RolePolicy(
-            f"{name}-workflow-policy",
-            role=role.name,
-            policy=pulumi.Output.json_dumps(
-                runner.arn.apply(lambda arn: iam.document(*quetzal_iam.state_machine(arn, tracing=tracing)))
+        role = ServiceRole(
+            f"{name}-workflow",
+            ServiceRoleArgs(
+                service="states.amazonaws.com",
+                description=f"What the workflow {args.bucket_name} may do",
+                statements=runner.arn.apply(lambda arn: quetzal_iam.state_machine(arn, tracing=tracing)),
+                # Under /aws/vendedlogs/, or each machine would lengthen the account's one policy for logs.
+                log_group_name=f"/aws/vendedlogs/states/{args.bucket_name}",
+                log_days=log_days,
+                writes_log=False,
+                tags=args.tags,
             ),
-            opts=child,
+            self,
         )
         return sfn.StateMachine(
             f"{name}-workflow",
@@ -273,14 +264,14 @@ class QuetzalModel(pulumi.ComponentResource):
             role_arn=role.arn,
             definition=runner.arn.apply(lambda arn: asl.render(definition, arn)),
             logging_configuration={
-                "log_destination": pulumi.Output.concat(logs.arn, ":*"),
+                "log_destination": pulumi.Output.concat(role.logs.arn, ":*"),
                 "level": "ERROR",
                 # Inputs hold e-mail addresses; who may see those finds them in the execution.
                 "include_execution_data": False,
             },
             tracing_configuration={"enabled": tracing},
             tags=args.tags,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=role.ready),
         )
 
     def _users(self, name: str, args: QuetzalModelArgs, bucket_arn: pulumi.Output[str]) -> AccessGroup:

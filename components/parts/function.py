@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-from pulumi_aws import cloudwatch, lambda_
-from pulumi_aws import iam as aws_iam
+from pulumi_aws import lambda_
 
-from components.parts import iam, sources
+from components.parts import sources
 from components.parts.common import LOG_DAYS
+from components.parts.service_role import ServiceRole, ServiceRoleArgs
 
 RUNTIME = "python3.13"
 MEMORY_MB = (128, 10240)
@@ -72,31 +72,18 @@ class LambdaFunction(pulumi.ComponentResource):
     ) -> None:
         args = LambdaFunctionArgs(**args) if isinstance(args, dict) else args
         super().__init__("benchtop:index:LambdaFunction", name, {}, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        # Made before the function, which would otherwise make one that keeps its logs for ever.
-        logs = cloudwatch.LogGroup(
-            f"{name}-logs",
-            name=f"/aws/lambda/{args.function_name}",
-            retention_in_days=args.log_days,
-            tags=args.tags,
-            opts=child,
-        )
-        role = aws_iam.Role(
-            f"{name}-role",
-            assume_role_policy=pulumi.Output.json_dumps(iam.trust_service("lambda.amazonaws.com")),
-            description=f"What the function {args.function_name} may do",
-            tags=args.tags,
-            opts=child,
-        )
-        policy = aws_iam.RolePolicy(
-            f"{name}-policy",
-            role=role.name,
-            policy=pulumi.Output.json_dumps(
-                pulumi.Output.all(statements=args.statements, logs=logs.arn).apply(
-                    lambda made: iam.document(iam.write_logs(made["logs"]), *made["statements"])
-                )
+        # The log group is made before the function, which would otherwise make one that keeps logs for ever.
+        role = ServiceRole(
+            name,
+            ServiceRoleArgs(
+                service="lambda.amazonaws.com",
+                description=f"What the function {args.function_name} may do",
+                statements=args.statements,
+                log_group_name=f"/aws/lambda/{args.function_name}",
+                log_days=args.log_days,
+                tags=args.tags,
             ),
-            opts=child,
+            self,
         )
         code: dict[str, Any] = (
             {"package_type": "Image", "image_uri": args.image_uri}
@@ -115,12 +102,12 @@ class LambdaFunction(pulumi.ComponentResource):
             environment={"variables": dict(args.environment)} if args.environment else None,
             tags=args.tags,
             **code,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[logs, policy]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=role.ready),
         )
         self.function_name = function.name
         self.arn = function.arn
         self.invoke_arn = function.invoke_arn
-        self.log_group = logs.name
+        self.log_group = role.logs.name
         self.role_arn = role.arn
         self.register_outputs(
             {
