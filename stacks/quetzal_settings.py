@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from components.parts import asl
-from components.parts.common import LOG_DAYS, NAME_RULE, name_problem
+from components.parts.common import NAME_RULE, name_problem
 from components.parts.function import MEMORY_MB, STORAGE_MB, TIME_LIMIT_S
 from components.quetzal_model import (
     DEFAULT_LOG_DAYS,
@@ -16,13 +16,13 @@ from components.quetzal_model import (
     DEFAULT_TIME_LIMIT_S,
     workflow_file,
 )
+from stacks.common_settings import EMAIL, LOG_DAYS_RULE, Tags, known_retention, stack_of
 from stacks.settings import Settings, unusable
 
 CONTEXT = Path("containers/quetzal-model")
 """The image's folder, from the repository's root."""
 
 GROUP = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
-EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 ORIGIN = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"
 
 
@@ -97,17 +97,6 @@ class Directory(Settings):
     )
 
 
-class Tags(Settings):
-    """Tags of every resource, by which costs are told apart."""
-
-    project: str = Field("benchtop", min_length=1, description="text")
-    owner: str = Field("unknown", min_length=1, description="text")
-    cost_centre: str = Field("none", min_length=1, alias="cost-centre", description="text")
-
-    def for_resources(self, stack: str) -> dict[str, str]:
-        return {"project": self.project, "owner": self.owner, "cost-centre": self.cost_centre, "stack": stack}
-
-
 def _fit_for_bucket(name: str, info: ValidationInfo) -> str:
     problem = name_problem(f"{info.data.get('bucket_prefix', '')}{name}")
     if problem:
@@ -142,16 +131,11 @@ class QuetzalSettings(Settings):
     alarm_emails: tuple[Annotated[str, Field(pattern=EMAIL)], ...] = Field(
         (), description="e-mail addresses like transport-team@example.org"
     )
-    log_days: int = Field(DEFAULT_LOG_DAYS, description=f"one of {', '.join(map(str, LOG_DAYS))} (days)")
+    log_days: Annotated[int, AfterValidator(known_retention)] = Field(
+        DEFAULT_LOG_DAYS, description=LOG_DAYS_RULE
+    )
     user_directory: Directory | None = Field(None, description="ids of an existing directory, or left out")
     tags: Tags = Field(Tags.model_validate({}), description="project, owner and cost-centre")
-
-    @field_validator("log_days")
-    @classmethod
-    def _cloudwatch_knows(cls, value: int) -> int:
-        if value not in LOG_DAYS:
-            raise ValueError("not a retention of CloudWatch Logs")
-        return value
 
     @field_validator("config_bucket")
     @classmethod
@@ -169,7 +153,7 @@ class QuetzalSettings(Settings):
             for group in model.groups
             if group in self.models
         ]
-        bucket = self.access_bucket((info.context or {})["stack"])
+        bucket = self.access_bucket(stack_of(info))
         problem = name_problem(bucket)
         if problem:
             problems.append(f"the bucket of the access table: {problem}; set config_bucket")
