@@ -86,6 +86,8 @@ class _Mocks(mocks.Mocks):
             case "aws:ecr/getAuthorizationToken:getAuthorizationToken":
                 registry = "https://registry.example.org"
                 return {"userName": "AWS", "password": "registry-password", "proxyEndpoint": registry}, []
+            case "aws:index/getAvailabilityZones:getAvailabilityZones":
+                return {"names": [f"{REGION}{letter}" for letter in "abc"], "id": REGION}, []
         raise AssertionError(f"unexpected lookup: {args.token}")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
@@ -138,6 +140,33 @@ def _outputs(args: mocks.MockResourceArgs, name: str) -> dict[str, Any]:
             return {"apiEndpoint": f"https://{host}", "executionArn": _arn("execute-api", f"id-{args.name}")}
         case "aws:sns/topic:Topic":
             return {"arn": _arn("sns", name)}
+        case "aws:sqs/queue:Queue":
+            url = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"
+            return {"arn": _arn("sqs", name), "url": url}
+        case "aws:dynamodb/table:Table":
+            return {"arn": _arn("dynamodb", f"table/{name}")}
+        case "aws:cloudwatch/eventRule:EventRule":
+            return {"arn": _arn("events", f"rule/{name}")}
+        case "aws:secretsmanager/secret:Secret":
+            return {"arn": _arn("secretsmanager", f"secret:{name}-AbCdEf")}
+        case "aws:ecs/cluster:Cluster":
+            return {"arn": _arn("ecs", f"cluster/{name}")}
+        case "aws:ecs/taskDefinition:TaskDefinition":
+            return {"arn": _arn("ecs", f"task-definition/{args.inputs['family']}:1")}
+        case "aws:rds/instance:Instance":
+            host = f"{args.inputs['identifier']}.abc.{REGION}.rds.amazonaws.com"
+            return {"address": host, "port": 5432}
+        case "aws:lb/loadBalancer:LoadBalancer" | "aws:lb/targetGroup:TargetGroup":
+            kind = "loadbalancer/app" if "loadBalancer" in args.typ else "targetgroup"
+            suffix = f"{kind.replace('loadbalancer/', '')}/{name}/0123456789abcdef"
+            host = f"{name}-1.{REGION}.elb.amazonaws.com"
+            return {
+                "arn": _arn("elasticloadbalancing", f"{kind}/{name}/0123456789abcdef"),
+                "arnSuffix": suffix,
+                "dnsName": host,
+            }
+        case "random:index/randomPassword:RandomPassword":
+            return {"result": f"random-{args.name}"}
     return {}
 
 

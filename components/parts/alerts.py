@@ -48,20 +48,27 @@ def alarm(
     metric: str,
     dimensions: Mapping[str, pulumi.Input[str]],
     topic_arn: pulumi.Input[str],
+    statistic: str = "Sum",
+    above: float | None = None,
+    below: float | None = None,
+    periods: int = 1,
     tags: Mapping[str, str] | None = None,
 ) -> cloudwatch.MetricAlarm:
-    """An alarm as soon as a metric counts one event within five minutes; no data is good news."""
+    """An alarm as soon as a metric counts one event within five minutes; no data is good news.
+
+    Or when its ``statistic`` is over ``above``, or under ``below``, for ``periods`` of five minutes.
+    """
     return cloudwatch.MetricAlarm(
         name,
         alarm_description=what,
         namespace=namespace,
         metric_name=metric,
         dimensions=dict(dimensions),
-        statistic="Sum",
+        statistic=statistic,
         period=PERIOD_S,
-        evaluation_periods=1,
-        comparison_operator="GreaterThanThreshold",
-        threshold=0,
+        evaluation_periods=periods,
+        comparison_operator="GreaterThanThreshold" if below is None else "LessThanThreshold",
+        threshold=(above or 0) if below is None else below,
         treat_missing_data="notBreaching",
         alarm_actions=[topic_arn],
         tags=tags,

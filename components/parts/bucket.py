@@ -23,6 +23,8 @@ class PrivateBucketArgs:
     """Origins whose pages may read and write objects (CORS), for example ``https://maps.example.org``."""
     log_days: int | None = None
     """Days after which objects tagged as logs expire; never when None."""
+    expiry: Mapping[str, int] | None = None
+    """From a prefix to the days after which its objects expire, for example ``{"runs/": 30}``."""
     noncurrent_days: int | None = None
     """Days that overwritten and deleted versions are kept; 30 when None."""
     keep: bool | None = None
@@ -37,6 +39,9 @@ class PrivateBucketArgs:
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise ValueError(f"{field} must be 1 or more days, got {value}")
+        for prefix, days in (self.expiry or {}).items():
+            if days < 1:
+                raise ValueError(f"expiry of {prefix} must be 1 or more days, got {days}")
         if "*" in (self.origins or ()):
             raise ValueError("origins must be named, got '*': any web page could use a visitor's access")
 
@@ -98,7 +103,7 @@ class PrivateBucket(pulumi.ComponentResource):
         s3.BucketLifecycleConfiguration(
             f"{name}-lifecycle",
             bucket=bucket.id,
-            rules=lifecycle_rules(args.log_days, args.noncurrent_days or 30),
+            rules=lifecycle_rules(args.log_days, args.noncurrent_days or 30, args.expiry or {}),
             # Rules about noncurrent versions need versioning.
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[versioning])),
         )
@@ -122,8 +127,10 @@ class PrivateBucket(pulumi.ComponentResource):
         self.register_outputs({"bucket_name": self.bucket_name, "arn": self.arn})
 
 
-def lifecycle_rules(log_days: int | None, noncurrent_days: int) -> list[dict[str, object]]:
-    """Expiry rules: overwritten versions, unfinished uploads, and (by tag) logs."""
+def lifecycle_rules(
+    log_days: int | None, noncurrent_days: int, expiry: Mapping[str, int]
+) -> list[dict[str, object]]:
+    """Expiry rules: overwritten versions, unfinished uploads, (by tag) logs, and objects by prefix."""
     rules: list[dict[str, object]] = [
         {
             "id": "noncurrent-versions",
@@ -146,6 +153,15 @@ def lifecycle_rules(log_days: int | None, noncurrent_days: int) -> list[dict[str
                 "status": "Enabled",
                 "filter": {"tag": {"key": key, "value": value}},
                 "expiration": {"days": log_days},
+            }
+        )
+    for prefix, days in sorted(expiry.items()):
+        rules.append(
+            {
+                "id": f"expire-{prefix.strip('/').replace('/', '-')}",
+                "status": "Enabled",
+                "filter": {"prefix": prefix},
+                "expiration": {"days": days},
             }
         )
     return rules

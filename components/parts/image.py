@@ -42,6 +42,7 @@ class ContainerImage(pulumi.ComponentResource):
     """ECR repository and the image in it."""
 
     repository_url: pulumi.Output[str]
+    repository_arn: pulumi.Output[str]
     digest_uri: pulumi.Output[str]
     """``<repository>@sha256:...``: what to deploy, since tags can move."""
     tag: pulumi.Output[str]
@@ -94,10 +95,16 @@ class ContainerImage(pulumi.ComponentResource):
             opts=child,
         )
         self.repository_url = repository.repository_url
+        self.repository_arn = repository.arn
         self.digest_uri = image.repo_digest
         self.tag = pulumi.Output.from_input(tag)
         self.register_outputs(
-            {"repository_url": self.repository_url, "digest_uri": self.digest_uri, "tag": self.tag}
+            {
+                "repository_url": self.repository_url,
+                "repository_arn": self.repository_arn,
+                "digest_uri": self.digest_uri,
+                "tag": self.tag,
+            }
         )
 
 
