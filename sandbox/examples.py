@@ -60,4 +60,30 @@ EXAMPLES: Mapping[str, Example] = {
             ),
         ),
     ),
+    "projections": Example(
+        stack="projections-sandbox",
+        summary="one county's projection on Fargate, on Fargate Spot and on the web server",
+        steps=(
+            Step(
+                title="load the cases of New England's counties",
+                ops=("projections", "addhashes", "--all"),
+                timeout_s=600,
+                shown=False,
+            ),
+            Step(
+                title="run it on the three computes and compare the curves",
+                ops=(
+                    "projections",
+                    "check",
+                    "--state",
+                    "Massachusetts",
+                    "--county",
+                    "Suffolk",
+                    "--to",
+                    "{results}",
+                ),
+                timeout_s=1200,
+            ),
+        ),
+    ),
 }
