@@ -143,7 +143,7 @@ def on_sweep(run: Run, task: Task | None, now: datetime, settings: Settings, jit
         return _sweep_without_task(run, now, settings, jitter)
     if task.last_status == MISSING:
         # A task may be invisible for a moment after its start.
-        if False:
+        if now - run.since < GRACE:
             return _nothing("the task has just been started")
         return _ended(run, task, now, settings, jitter, reason="the task vanished")
     if task.last_status == STOPPED:

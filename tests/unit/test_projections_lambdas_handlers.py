@@ -334,3 +334,13 @@ def test_many_tasks_are_described_a_hundred_at_a_time(world: World, monkeypatch:
     world.wait(400)
     assert sweep.sweep(world.runner) == {"runs": 250, "moved": 250}
     assert sizes == [100, 100, 50]
+
+
+def test_a_task_that_could_not_be_looked_at_is_not_a_vanished_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(world)
+    world.wait(120)
+    refused = {"tasks": [], "failures": [{"arn": FIRST, "reason": "ACCESS_DENIED"}]}
+    monkeypatch.setattr(world.ecs, "describe_tasks", lambda **arguments: refused)
+    assert sweep.sweep(world.runner) == {"runs": 1, "moved": 0}
