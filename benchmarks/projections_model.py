@@ -73,7 +73,7 @@ def _measure(inputs: ModelInput, newest: str, folder: Path, runs: int) -> dict[s
         "data": {name: f"hashes/{newest}/{name}.csv" for name in ("confirmed", "deaths")},
     }
     (folder / "request.json").write_text(json.dumps(document))
-    command = [sys.executable, "-m", "projections_model", "run", folder / "request.json"]
+    command: list[str | Path] = [sys.executable, "-m", "projections_model", "run", folder / "request.json"]
     command += ["--data", folder, "--output", folder / "output.json"]
     environment = {**os.environ, "PYTHONPATH": str(IMAGE)}
     seconds, cpu, simulating = [], [], []
