@@ -22,15 +22,13 @@ def add(
     target: Target,
     name: Annotated[str, typer.Argument(help="User name.", metavar="NAME")],
     group: Annotated[
-        Group | None, typer.Option("--group", help="Where the user's runs are computed; none means Fargate.")
-    ] = None,
+        Group, typer.Option("--group", help="Where the user's runs are computed.")
+    ] = Group.FARGATE,
 ) -> None:
     """Make a user, or move one to another group; prints a link, good once, for setting the password."""
-    answer = target.site.document(
-        "POST", "/covid/api/users/", json={"username": name, "group": group.value if group else ""}
-    )
+    answer = target.site.document("POST", "/covid/api/users/", json={"username": name, "group": group.value})
     target.out.result(answer)
-    target.out.say(f"{name}, group {answer.get('group') or 'none (Fargate)'}")
+    target.out.say(f"{name}, group {answer['group']}")
     target.out.say(str(answer["link"]))
 
 

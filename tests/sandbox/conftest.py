@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sandbox import paths
-from tests.sandbox import probe_model, workspace
+from tests.sandbox import probe_model, projections_cloud, workspace
+from tests.sandbox.workspace import Ran
 
 os.environ.setdefault("BENCHTOP_SANDBOX", str(paths.ROOT / ".sandbox" / "test"))
 
@@ -50,15 +51,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     probe_model.write(models / "probe")
     probe_model.write(models / "dangling", notebook="notebooks/missing.ipynb")
     return copy
-
-
-@dataclass
-class Ran:
-    """How an operator's command ended: ``stdout`` alone, ``output`` with the error channel too."""
-
-    code: int
-    stdout: str
-    output: str
 
 
 @dataclass
@@ -120,3 +112,19 @@ def probes(project: Path, sandbox_env: dict[str, str]) -> Iterator[Probes]:
         assert uploaded.code == 0, uploaded.output
     yield deployed
     stack.remove()
+
+
+@pytest.fixture(scope="session")
+def projections(
+    tmp_path_factory: pytest.TempPathFactory, sandbox_env: dict[str, str]
+) -> Iterator[projections_cloud.Deployed]:
+    """One projections stack with the example's data, for all tests of it."""
+    folder = tmp_path_factory.mktemp("projections") / "project"
+    with projections_cloud.deployed(folder, sandbox_env) as deployed:
+        yield deployed
+
+
+@pytest.fixture(scope="session")
+def site(projections: projections_cloud.Deployed) -> projections_cloud.Planners:
+    """The same stack as a planner's browser sees it."""
+    return projections_cloud.Planners(projections)

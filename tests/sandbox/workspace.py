@@ -41,6 +41,15 @@ def copy_project(target: Path) -> Path:
 
 
 @dataclass
+class Ran:
+    """How an operator's command ended: ``stdout`` alone, ``output`` with the error channel too."""
+
+    code: int
+    stdout: str
+    output: str
+
+
+@dataclass
 class Result:
     """What one command printed and how it ended."""
 
