@@ -30,12 +30,12 @@ class Line:
     event_id: str
 
 
-def lines(target: Target, run_id: str, since_ms: int, sources: tuple[str, ...] = GROUPS) -> list[Line]:
+def lines(target: Target, run_id: str, since_ms: int, looks: bool = False) -> list[Line]:
     """All lines with the run's id, oldest first: whoever logs about a run writes its id into the line."""
     client = target.client("logs")
     groups: Mapping[str, str] = target.outputs.get("log_groups") or {}
     found = []
-    for source in sources:
+    for source in GROUPS:
         if source not in groups:
             continue
         pages = client.get_paginator("filter_log_events").paginate(
@@ -45,8 +45,22 @@ def lines(target: Target, run_id: str, since_ms: int, sources: tuple[str, ...] =
             Line(event["timestamp"], source, event["message"].rstrip(), event.get("eventId", ""))
             for page in pages
             for event in page.get("events", ())
+            if looks or not is_look(event["message"])
         ]
     return sorted(set(found))
+
+
+def is_look(text: str) -> bool:
+    """Whether a line only says that somebody looked at the run: whoever watches it makes one a second.
+
+    >>> is_look('{"message": "request", "method": "GET", "path": "/covid/api/simulations/r/"}')
+    True
+    """
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.get("message") == "request" and found.get("method") == "GET"
 
 
 def readable(text: str, run_id: str) -> str:
@@ -68,12 +82,12 @@ def readable(text: str, run_id: str) -> str:
     return " ".join([message, *(f"{key}={value}" for key, value in rest.items())]).strip()
 
 
-def poll(target: Target, run_id: str, since_ms: int) -> Iterator[list[Line]]:
+def poll(target: Target, run_id: str, since_ms: int, looks: bool) -> Iterator[list[Line]]:
     """New lines, again and again, until the run has ended and its last lines had time to come."""
     seen: set[Line] = set()
     last_round = False
     while True:
-        new = [line for line in lines(target, run_id, since_ms) if line not in seen]
+        new = [line for line in lines(target, run_id, since_ms, looks) if line not in seen]
         seen.update(new)
         yield new
         if last_round:
@@ -86,13 +100,15 @@ def logs(
     target: Target,
     run_id: RunId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="Lines as they were written.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Lines as they were written, also those of looking at the run.")
+    ] = False,
 ) -> None:
     """Show what functions, tasks and site logged about a run."""
     run = find(target, run_id)
     since_ms = int(moment(run["created_at"]).timestamp() * 1000) - SLACK_MS
     everything: list[Line] = []
-    rounds = poll(target, run["id"], since_ms) if follow else [lines(target, run["id"], since_ms)]
+    rounds = poll(target, run["id"], since_ms, raw) if follow else [lines(target, run["id"], since_ms, raw)]
     for new in rounds:
         for line in new:
             document = {"at": iso(datetime.fromtimestamp(line.at_ms / 1000, UTC)), "source": line.source}

@@ -203,6 +203,19 @@ def test_lines_of_json_are_readable(text: str, shown: str) -> None:
     assert logs.readable(text, "r") == shown
 
 
+@pytest.mark.parametrize(
+    ("text", "look"),
+    [
+        ('{"message": "request", "method": "GET", "path": "/runs/r/"}', True),
+        ('{"message": "request", "method": "PUT", "path": "/covid/api/simulations/r/webhook/"}', False),
+        ('{"message": "submitted by ada"}', False),
+        ("GET", False),
+    ],
+)
+def test_looking_at_a_run_is_no_part_of_its_story(text: str, look: bool) -> None:
+    assert logs.is_look(text) is look
+
+
 # --- curves ----------------------------------------------------------------------------------------
 
 DAYS = range(1, 15)
