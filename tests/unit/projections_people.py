@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import jwt
+import pytest
 
 from tests.unit import projections_site
 
@@ -145,3 +146,31 @@ def output_document(days: int = 2) -> dict[str, Any]:
         "sim_time": days,
         "status": "complete",
     }
+
+
+# --- fixtures and helpers of the site's tests: a module names those that it uses ---------------------
+
+
+@pytest.fixture
+def compute(database: None, monkeypatch: pytest.MonkeyPatch) -> Compute:
+    """A compute of the test's own in place of the real ones, with data loaded."""
+    load_data()
+    made = Compute()
+    monkeypatch.setattr(runner, "get", lambda: made)
+    return made
+
+
+@pytest.fixture
+def run_id(compute: Compute) -> str:
+    """A run that was submitted and goes on."""
+    return str(operator().post(SIMULATIONS, INPUTS).json()["id"])
+
+
+def report(run_id: object, body: Any, token: str | None = None) -> Any:
+    """What a task tells the webhook about its run."""
+    caller = Caller(task_token(run_id) if token is None else token)
+    return caller.send("PUT", f"{SIMULATIONS}{run_id}/webhook/", body)
+
+
+RUNNING = {"status": "running", "progress": 0.5, "attempt": 1}
+COMPLETE = {"status": "complete", "progress": 1, "attempt": 1, "output": output_document()}

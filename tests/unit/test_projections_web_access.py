@@ -11,23 +11,10 @@ from tests.unit import projections_site
 from tests.unit.projections_people import HASH, INPUTS, SIMULATIONS, Caller, operator, user_caller
 
 database = projections_site.database
+compute = people.compute
+run_id = people.run_id
 models = importlib.import_module("covid.models")
-runner = importlib.import_module("covid.runner")
-documents = importlib.import_module("covid.api.documents")
 django_test = importlib.import_module("django.test")
-
-
-@pytest.fixture
-def compute(database: None, monkeypatch: pytest.MonkeyPatch) -> people.Compute:
-    people.load_data()
-    made = people.Compute()
-    monkeypatch.setattr(runner, "get", lambda: made)
-    return made
-
-
-@pytest.fixture
-def run_id(compute: people.Compute) -> str:
-    return str(operator().post(SIMULATIONS, INPUTS).json()["id"])
 
 
 # --- who gets in -----------------------------------------------------------------------------------

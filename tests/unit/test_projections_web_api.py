@@ -11,35 +11,23 @@ import pytest
 
 from tests.unit import projections_people as people
 from tests.unit import projections_site
-from tests.unit.projections_people import HASH, INPUTS, SIMULATIONS, Caller, operator, user_caller
+from tests.unit.projections_people import (
+    COMPLETE,
+    HASH,
+    INPUTS,
+    RUNNING,
+    SIMULATIONS,
+    operator,
+    report,
+    user_caller,
+)
 
 database = projections_site.database
+compute = people.compute
+run_id = people.run_id
 models = importlib.import_module("covid.models")
-runner = importlib.import_module("covid.runner")
-documents = importlib.import_module("covid.api.documents")
 django_test = importlib.import_module("django.test")
 
-
-@pytest.fixture
-def compute(database: None, monkeypatch: pytest.MonkeyPatch) -> people.Compute:
-    people.load_data()
-    made = people.Compute()
-    monkeypatch.setattr(runner, "get", lambda: made)
-    return made
-
-
-@pytest.fixture
-def run_id(compute: people.Compute) -> str:
-    return str(operator().post(SIMULATIONS, INPUTS).json()["id"])
-
-
-def report(run_id: object, body: Any, token: str | None = None) -> Any:
-    caller = Caller(people.task_token(run_id) if token is None else token)
-    return caller.send("PUT", f"{SIMULATIONS}{run_id}/webhook/", body)
-
-
-RUNNING = {"status": "running", "progress": 0.5, "attempt": 1}
-COMPLETE = {"status": "complete", "progress": 1, "attempt": 1, "output": people.output_document()}
 
 # --- submitting and reading ------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from tests.unit import projections_people as people
 from tests.unit import projections_site
 
 database = projections_site.database
+compute = people.compute
 services = importlib.import_module("covid.services")
 errors = importlib.import_module("covid.errors")
 models = importlib.import_module("covid.models")
@@ -18,14 +19,6 @@ runner = importlib.import_module("covid.runner")
 covid_people = importlib.import_module("covid.people")
 timezone = importlib.import_module("django.utils.timezone")
 db = importlib.import_module("django.db")
-
-
-@pytest.fixture
-def compute(database: None, monkeypatch: pytest.MonkeyPatch) -> people.Compute:
-    people.load_data()
-    made = people.Compute()
-    monkeypatch.setattr(runner, "get", lambda: made)
-    return made
 
 
 def submit(**changes: Any) -> Any:
