@@ -44,6 +44,7 @@ def shown(target: Target, run: dict[str, Any], to: Path) -> dict[str, Any]:
     target.out.say()
     target.out.say(f"picture  {files[2].resolve()}")
     target.out.say(f"page     {page_of(target, run)}")
+    target.out.say(f"sign in  `{target.again('user add NAME')}` prints a link for choosing a password")
     last_day = [dict(zip(("curve", "median", "band"), row, strict=True)) for row in rows]
     return {"run_id": run["id"], "page": page_of(target, run), "files": files, "last_day": last_day}
 
